@@ -1,0 +1,117 @@
+"""Measured parts on disk. A part is one .npz with the ids of its samples and their arrays.
+
+To measure is to plan what is missing, to cut it into blocks, to measure each block and to
+rename its part into place. So a killed run resumes, a pool that grows measures only what is
+new, and two pools share what they share.
+"""
+
+import logging
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core import files
+from core.domain import IntN, Sample, content_hash
+from core.engines import Engine
+from core.signals import Signal
+
+log = logging.getLogger(__name__)
+
+Fetch = Callable[[Sequence[str]], list[Sample]]  # ids -> samples, in the order of the ids
+PLAN_CHUNK = 2048  # samples tokenised at a time while planning
+
+
+@dataclass(frozen=True)
+class Block:
+    """A few seconds of work: the ids to measure and how many tokens they have."""
+
+    ids: tuple[str, ...]
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Task:
+    """All that a worker needs to measure a block."""
+
+    signal: Signal
+    engine: Engine
+    fetch: Fetch
+    folder: Path
+    max_tokens: int
+
+    def __call__(self, block: Block) -> Block:
+        """Measure the block and rename its part into place."""
+        arrays = self.signal.measure(self.fetch(block.ids), self.engine, self.max_tokens)
+        write_part(self.folder, block.ids, arrays)
+        return block
+
+
+def write_part(folder: Path, ids: Sequence[str], arrays: dict[str, NDArray[Any]]) -> None:
+    """Write one part, named by its ids; whole or not at all."""
+    name = f"part-{content_hash(list(ids), 16)}.npz"
+    with files.whole(folder / name) as part, part.open("wb") as out:
+        np.savez(out, allow_pickle=False, ids=np.array(ids, dtype=np.bytes_), **arrays)
+
+
+def read_parts(folder: Path) -> dict[str, NDArray[Any]]:
+    """All parts of a folder, one below the other: `ids` (r,) bytes and the arrays (r, ...).
+
+    A damaged part is set aside with one log line, and its samples count as missing.
+    """
+    parts = []
+    for path in sorted(folder.glob("part-*.npz")):
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                parts.append({name: archive[name] for name in archive.files})
+        except (zipfile.BadZipFile, OSError, ValueError, EOFError, KeyError) as error:
+            log.warning("%s is damaged (%s); its samples are measured again", path, error)
+            path.rename(path.with_suffix(".damaged"))
+    if not parts:
+        return {}
+    return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+
+
+def missing(folder: Path, ids: Iterable[str]) -> list[str]:
+    """The ids that no part holds, in order."""
+    held = set(read_parts(folder).get("ids", np.array([], np.bytes_)).tolist())
+    return [sample_id for sample_id in ids if sample_id.encode() not in held]
+
+
+def plan(ids: Sequence[str], lengths: IntN, block_tokens: int) -> list[Block]:
+    """Sort by length, longest first, and cut into blocks of about `block_tokens` tokens.
+
+    Greedy from the left: what remains after a kill is cut as it was before, so a resumed
+    run forms the same batches as an undisturbed one.
+    """
+    blocks: list[Block] = []
+    start = 0
+    order = np.lexsort((np.asarray(ids, dtype=np.str_), -lengths)).tolist()
+    total = 0
+    for end, row in enumerate(order, start=1):
+        total += int(lengths[row])
+        if total >= block_tokens or end == len(order):
+            blocks.append(Block(tuple(ids[i] for i in order[start:end]), total))
+            start, total = end, 0
+    return blocks
+
+
+def lengths_of(ids: Sequence[str], signal: Signal, engine: Engine, fetch: Fetch) -> IntN:
+    """Token counts of many samples, a chunk of texts in memory at a time; (len(ids),)."""
+    chunks = (ids[i : i + PLAN_CHUNK] for i in range(0, len(ids), PLAN_CHUNK))
+    counts = [engine.lengths(fetch(chunk), signal.template) for chunk in chunks]
+    return np.concatenate(counts) if counts else np.array([], np.int64)
+
+
+def gather(folder: Path, ids: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """The arrays of these samples, (n, ...), in the order of `ids`; every id must be there."""
+    parts = read_parts(folder)
+    held = parts.pop("ids")
+    order = np.argsort(held, kind="stable")
+    wanted = np.array(ids, dtype=np.bytes_)
+    at = order[np.searchsorted(held, wanted, sorter=order)]
+    return {name: array[at] for name, array in parts.items()}

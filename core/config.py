@@ -1,0 +1,59 @@
+"""Where things are on disk. Nothing here is read at import time, so tests can move it."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from core.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def cache_dir() -> Path:
+    """The folder for store, blocks, models and logs: `SFTLENS_CACHE`, else `cache/` here."""
+    moved = os.environ.get("SFTLENS_CACHE", "").strip()
+    return Path(moved).expanduser().resolve() if moved else ROOT / "cache"
+
+
+def store_path() -> Path:
+    """The DuckDB file with pools, samples, scores and recipes."""
+    return cache_dir() / "sftlens.duckdb"
+
+
+def folder(name: str) -> Path:
+    """A folder of the cache, made when missing: `blocks`, `models`, `runs`, `quarantine`, `logs`.
+
+    Raises:
+        ConfigError: the cache cannot be written.
+    """
+    path = cache_dir() / name
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(error) from error
+    return path
+
+
+def check_writable() -> None:
+    """Try a one-byte file in the cache, so that a long run does not find out at its end.
+
+    Raises:
+        ConfigError: the cache cannot be written, or its disk is full.
+    """
+    path = folder("logs")
+    try:
+        with tempfile.TemporaryFile(dir=path) as probe:
+            probe.write(b"0")
+            probe.flush()
+    except OSError as error:
+        raise unwritable(error) from error
+
+
+def unwritable(error: OSError) -> ConfigError:
+    """The one sentence for a cache that refuses a write, a full disk included."""
+    return ConfigError(
+        cache_dir(),
+        "the cache folder cannot be written",
+        got=error.strerror or str(error),
+        do="Free some space, or set SFTLENS_CACHE to a folder you can write.",
+    )

@@ -1,0 +1,195 @@
+"""The transformers engine: one forward pass gives NLL and entropy of every response token.
+
+Batches are padded on the right and need no mask: under causal attention no real token sees
+a pad. The head runs on response positions only, in vocabulary blocks.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.domain import IntN, Sample
+from core.engines.hardware import DTYPES, Precision
+from core.engines.logits import ROWS, VOCAB, head_blocks, nll_entropy
+from core.errors import ModelError
+from core.models import Checkpoint, QuietTransformers
+from core.templates import Encoded, Template, encode
+
+if TYPE_CHECKING:
+    import torch
+
+log = logging.getLogger(__name__)
+
+BATCH_TOKENS = {"cpu": 2048, "cuda": 32_768}  # padded tokens in one forward pass
+BLOCK_TOKENS = {"cpu": 4096, "cuda": 1_048_576}  # padded tokens in one part on disk
+
+
+class HFEngine:
+    """A causal language model of transformers. See `core.engines.Engine`."""
+
+    def __init__(self, checkpoint: Checkpoint, precision: Precision) -> None:
+        self.checkpoint, self.precision = checkpoint, precision
+        kind = precision.device.split(":")[0]
+        self.batch_tokens, self.block_tokens = BATCH_TOKENS[kind], BLOCK_TOKENS[kind]
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The checkpoint's tokenizer."""
+        from transformers import AutoTokenizer
+
+        try:
+            return AutoTokenizer.from_pretrained(self.checkpoint.folder, local_files_only=True)
+        except (ValueError, OSError, KeyError) as error:
+            raise unloadable(self.checkpoint, "tokenizer", error) from error
+
+    @cached_property
+    def model(self) -> Any:
+        """The checkpoint's weights on the device, ready to measure."""
+        return load_model(self.checkpoint, self.precision.device, DTYPES[self.precision.dtype])
+
+    @cached_property
+    def limit(self) -> int:
+        """Longest sequence the model was made for."""
+        return int(getattr(self.model.config, "max_position_embeddings", 0) or 2**31)
+
+    @cached_property
+    def blocked_head(self) -> bool:
+        """Whether hidden states times the output matrix are this model's logits.
+
+        Asked of the model itself on a few tokens: caps, scales and unusual heads of some
+        architectures need the plain path.
+        """
+        import torch
+
+        head = self.model.get_output_embeddings()
+        body = self.model.base_model
+        if head is None or body is self.model:
+            return False
+        ids = torch.arange(3, 11, device=self.precision.device)[None]
+        with torch.inference_mode():
+            hidden = body(ids, use_cache=False).last_hidden_state[0]
+            ours = torch.cat(list(head_blocks(hidden, head.weight, _bias(head))), 1).float()
+            theirs = self.model(ids, use_cache=False).logits[0].float()
+        same = ours.shape == theirs.shape and torch.allclose(ours, theirs, rtol=0.02, atol=0.1)
+        if not same:
+            log.warning("%s: its head is unusual, using the plain path", self.checkpoint.name)
+        return same
+
+    def lengths(self, samples: Sequence[Sample], template: Template) -> IntN:
+        """See `Engine.lengths`."""
+        return np.array([len(e) for e in encode(samples, self.tokenizer, template)], np.int64)
+
+    def token_stats(
+        self, samples: Sequence[Sample], template: Template, max_tokens: int
+    ) -> dict[str, NDArray[Any]]:
+        """See `Engine.token_stats`."""
+        encoded = encode(samples, self.tokenizer, template)
+        n_tokens = np.array([int(e.scored.sum()) for e in encoded], np.int64)
+        lengths = np.array([len(e) for e in encoded], np.int64)
+        over_long = lengths > min(max_tokens, self.limit)
+        nll = np.full(len(samples), np.nan)
+        entropy = np.full(len(samples), np.nan)
+        rows = np.flatnonzero(~over_long & (n_tokens > 0))
+        for batch in token_batches(rows, lengths, self.batch_tokens):
+            nll[batch], entropy[batch] = self._means([encoded[i] for i in batch])
+        return {"nll": nll, "entropy": entropy, "n_tokens": n_tokens, "over_long": over_long}
+
+    def _means(self, batch: Sequence[Encoded]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Mean NLL and entropy of each sample of one batch."""
+        import torch
+
+        ids, scored = pad(batch)
+        tokens = torch.from_numpy(ids).to(self.precision.device)
+        mask = torch.from_numpy(scored[:, 1:]).to(self.precision.device)
+        targets = tokens[:, 1:][mask]  # token t+1 is predicted at position t
+        with torch.inference_mode():
+            nll, entropy = self._stats(tokens, mask, targets)
+        counts = scored[:, 1:].sum(1)
+        row = np.repeat(np.arange(len(batch)), counts)
+        # float64 sums, so that a long answer's mean does not depend on the order of adding
+        return tuple(
+            np.bincount(row, x.double().cpu().numpy(), len(batch)) / counts for x in (nll, entropy)
+        )  # type: ignore[return-value]
+
+    def _stats(
+        self, tokens: "torch.Tensor", mask: "torch.Tensor", targets: "torch.Tensor"
+    ) -> "tuple[torch.Tensor, torch.Tensor]":
+        """NLL and entropy of all scored positions of a batch, flattened."""
+        import torch
+
+        if self.blocked_head:
+            head = self.model.get_output_embeddings()
+            hidden = self.model.base_model(tokens, use_cache=False).last_hidden_state
+            rows = hidden[:, :-1][mask]
+            parts = [
+                nll_entropy(head_blocks(h, head.weight, _bias(head)), y)
+                for h, y in zip(rows.split(ROWS), targets.split(ROWS), strict=True)
+            ]
+        else:
+            logits = self.model(tokens, use_cache=False).logits[:, :-1][mask]
+            parts = [
+                nll_entropy(z.split(VOCAB, 1), y)
+                for z, y in zip(logits.split(ROWS), targets.split(ROWS), strict=True)
+            ]
+        return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
+
+
+def load_model(checkpoint: Checkpoint, device: str, dtype: str) -> Any:
+    """Read a causal language model: safetensors only, no code of its own.
+
+    Raises:
+        ModelError: the folder does not hold a model that transformers can load.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    try:
+        with QuietTransformers():
+            model: Any = AutoModelForCausalLM.from_pretrained(
+                checkpoint.folder,
+                dtype=getattr(torch, dtype),
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+            )
+    except (ValueError, OSError, KeyError, RuntimeError) as error:
+        raise unloadable(checkpoint, "weights", error) from error
+    return model.to(torch.device(device)).eval()
+
+
+def unloadable(checkpoint: Checkpoint, what: str, error: Exception) -> ModelError:
+    """The one sentence for a checkpoint whose tokenizer or weights cannot be loaded."""
+    return ModelError(
+        checkpoint.name,
+        f"its {what} cannot be loaded",
+        got=next(iter(str(error).splitlines()), type(error).__name__),
+        do="Give a causal language model with safetensors weights and a tokenizer.",
+    )
+
+
+def pad(batch: Sequence[Encoded]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Right-pad to one rectangle: ids (b, L) and scored (b, L)."""
+    width = max(len(e) for e in batch)
+    ids = np.zeros((len(batch), width), np.int64)
+    scored = np.zeros((len(batch), width), bool)
+    for row, e in enumerate(batch):
+        ids[row, : len(e)], scored[row, : len(e)] = e.ids, e.scored
+    return ids, scored
+
+
+def token_batches(rows: IntN, lengths: IntN, budget: int) -> Iterator[IntN]:
+    """Cut rows, longest first, into batches of `budget` padded tokens at most, one row at least."""
+    order = rows[np.argsort(-lengths[rows], kind="stable")]
+    start = 0
+    while start < len(order):
+        size = max(1, budget // max(int(lengths[order[start]]), 1))
+        yield order[start : start + size]
+        start += size
+
+
+def _bias(head: Any) -> Any:
+    return getattr(head, "bias", None)

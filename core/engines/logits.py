@@ -1,0 +1,66 @@
+"""NLL and entropy of logits in one pass over vocabulary blocks.
+
+With m the running maximum, S = sum exp(z - m) and D = sum exp(z - m) (z - m):
+NLL = ln S + m - z_y and H = ln S - D / S. A new block with a larger maximum rescales S and D,
+so no array of (positions, vocabulary) is ever needed.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+ROWS = 256  # positions at a time: with VOCAB below, a float32 block of 2 MB stays in L2
+VOCAB = 2048
+FLOOR = -1e30  # stands for -inf, so that 0 * -inf never happens (0 ln 0 = 0)
+
+
+def nll_entropy(
+    blocks: "Iterable[torch.Tensor]", targets: "torch.Tensor"
+) -> "tuple[torch.Tensor, torch.Tensor]":
+    """Reduce logit blocks to NLL and entropy per position, in nats.
+
+    Args:
+        blocks: (r, b) logits; side by side they are the whole vocabulary, in order.
+        targets: (r,) the token that came.
+
+    Returns: nll (r,), entropy (r,), float32. Logits of -inf count as probability 0.
+    """
+    import torch
+
+    r = len(targets)
+    top = torch.full((r,), FLOOR, dtype=torch.float32, device=targets.device)
+    total = torch.zeros_like(top)  # S
+    spread = torch.zeros_like(top)  # D
+    chosen = torch.full_like(top, FLOOR)  # z_y
+    start = 0
+    for block in blocks:
+        z = (
+            block.float().clamp_(min=FLOOR)
+            if block.dtype != torch.float32
+            else (block.clamp(min=FLOOR))
+        )
+        inside = (targets >= start) & (targets < start + z.shape[1])
+        column = (targets - start).clamp(0, z.shape[1] - 1)[:, None]
+        chosen = torch.where(inside, z.gather(1, column)[:, 0], chosen)
+        new_top = torch.maximum(top, z.amax(1))
+        shift = top - new_top
+        shrink = shift.exp()
+        z -= new_top[:, None]
+        e = z.exp()
+        spread = shrink * (spread + shift * total) + z.mul_(e).sum(1)
+        total = shrink * total + e.sum(1)
+        top = new_top
+        start += block.shape[1]
+    log_total = total.log()
+    return log_total + top - chosen, (log_total - spread / total).clamp_(min=0)
+
+
+def head_blocks(
+    hidden: "torch.Tensor", weight: "torch.Tensor", bias: "torch.Tensor | None"
+) -> "Iterator[torch.Tensor]":
+    """Yield (r, VOCAB) logits of `hidden` (r, d) under a head `weight` (V, d)."""
+    for start in range(0, len(weight), VOCAB):
+        block = hidden @ weight[start : start + VOCAB].T
+        yield block if bias is None else block + bias[start : start + VOCAB]

@@ -1,0 +1,72 @@
+"""Every error a user can cause, in one tree; each says where, what, got, do in one line.
+
+SFTLensError
+├── ConfigError      the cache folder or the environment is not usable
+├── RecordError      a file of records cannot be read as samples
+├── PoolError        a pool is unknown, empty, or of the wrong kind
+├── ModelError       a model name cannot be turned into a loadable checkpoint
+├── MethodError      a method name or one of its parameters is wrong
+├── BudgetError      a budget or a policy cannot be met
+├── RunError         a run cannot start, or is not there
+├── StoreError       the DuckDB file is locked, damaged or of another schema
+└── ManifestError    a manifest cannot be read or replayed
+"""
+
+_UNSET = object()
+
+
+class SFTLensError(Exception):
+    """Base class: the CLI prints it as one line and exits with 2, the app shows it.
+
+    Args:
+        where: what the error is about, e.g. `pool.jsonl:17` or `differential_entropy.trim_low`.
+        what: what is wrong, as a clause.
+        got: the value that was found, left out when there is none worth showing.
+        do: what the user can do about it, as a sentence.
+    """
+
+    def __init__(self, where: object, what: str, *, got: object = _UNSET, do: str = "") -> None:
+        self.where, self.what, self.do = str(where), what, do
+        parts = [f"{where}: {what.rstrip('.')}."]
+        if got is not _UNSET:
+            shown = got if isinstance(got, int | float) else repr(got)
+            parts.append(f"Got {str(shown)[:120]}.")
+        if do:
+            parts.append(do)
+        super().__init__(" ".join(" ".join(parts).split()))
+
+
+class ConfigError(SFTLensError):
+    """The cache folder or the environment is not usable."""
+
+
+class RecordError(SFTLensError):
+    """A file of records cannot be read as samples."""
+
+
+class PoolError(SFTLensError):
+    """A pool is unknown, empty, or of the wrong kind."""
+
+
+class ModelError(SFTLensError):
+    """A model name cannot be turned into a loadable checkpoint."""
+
+
+class MethodError(SFTLensError):
+    """A method name or one of its parameters is wrong."""
+
+
+class BudgetError(SFTLensError):
+    """A budget or a policy cannot be met."""
+
+
+class RunError(SFTLensError):
+    """A run cannot start, or is not there."""
+
+
+class StoreError(SFTLensError):
+    """The DuckDB file is locked, damaged or of another schema."""
+
+
+class ManifestError(SFTLensError):
+    """A manifest cannot be read or replayed."""

@@ -1,0 +1,37 @@
+"""Writing files so that a reader, or a second run after a kill, sees all of one or none of it."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Give a temporary path in the same folder; rename it into place if the body succeeds.
+
+    The name carries the process id, so two writers never share a half-written file.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any, *, indent: int | None = 2) -> None:
+    """Write `value` as JSON, whole or not at all."""
+    with whole(path) as part:
+        part.write_text(json.dumps(value, indent=indent, ensure_ascii=False) + "\n", "utf8")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file; None when it is missing or not JSON."""
+    try:
+        return json.loads(path.read_text("utf8"))
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,156 @@
+"""Differential entropy: how a light tuning on the pool changes a model's certainty of it.
+
+With base model B and calibrated model C (B tuned on a random part of the pool), means over
+the T response tokens of a sample, in nats:
+
+    NLL_m = -1/T sum_t ln p_m(y_t | x, y_<t)
+    H_m   = -1/T sum_t sum_v p_m(v | x, y_<t) ln p_m(v | x, y_<t)
+    nll_drop     = NLL_B - NLL_C   (> 0: tuning made the answer likelier)
+    entropy_drop = H_B - H_C       (> 0: tuning made the model more certain)
+
+Samples in either tail of nll_drop are set aside; of the rest, those with the LOWEST signed
+entropy_drop are chosen first. Source: InstructDiff, arXiv 2601.23006 (eq. 1, section 3).
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from core.domain import Arrays, FloatN, IntN, MaskN, Scores, WarmUp
+from core.methods import Method
+from core.signals import Signal, TokenStats
+
+
+class DifferentialEntropy(Method):
+    """InstructDiff: prefer samples on which calibration lowers the entropy least."""
+
+    name = "differential_entropy"
+    title = "Differential entropy"
+    paper = "InstructDiff (arXiv 2601.23006)"
+    policy = "top"
+    pointwise = False  # the trimmed tails are shares of the pool
+
+    warm_up_fraction: float = Field(
+        0.10, gt=0, le=1, description="share of the pool the model is calibrated on (alpha)"
+    )
+    warm_up_epochs: int = Field(3, ge=1, le=20, description="passes over the warm-up samples")
+    warm_up_learning_rate: float = Field(
+        2e-5, gt=0, le=1e-2, description="peak learning rate of the warm-up"
+    )
+    warm_up_batch: int = Field(16, ge=1, le=512, description="samples in one warm-up step")
+    warm_up_adapter: Literal["auto", "full", "lora"] = Field(
+        "auto", description="weights that move: all, a LoRA adapter, or by size of the model"
+    )
+    seed: int = Field(42, ge=0, description="seed of the warm-up draw and order")
+    text: Literal["chat", "alpaca", "instructdiff"] = Field(
+        "chat",
+        description="text that is scored: the model's chat template, the paper's Alpaca wording,"
+        " or exactly what the authors' code scores (newline scored, no EOS, no input)",
+    )
+    trim_low: float = Field(
+        0.10, ge=0, lt=0.5, description="share set aside where the NLL dropped least (gamma)"
+    )
+    trim_high: float = Field(
+        0.10, ge=0, lt=0.5, description="share set aside where the NLL dropped most (gamma)"
+    )
+    trim_rule: Literal["count", "quantile"] = Field(
+        "count", description="tails cut by number of samples (the code) or by quantile (the paper)"
+    )
+    min_tokens: int = Field(1, ge=1, le=100_000, description="fewest response tokens to be scored")
+    exclude_warm_up: bool = Field(
+        False, description="switch that leaves out the samples the model was calibrated on"
+    )
+    ties: Literal["pool", "nll_drop"] = Field(
+        "pool",
+        description="order of equal entropy drops: pool order, or the authors' (lower NLL drop"
+        " first; the score is then minus the rank)",
+    )
+
+    def needs(self) -> Mapping[str, Signal]:
+        """Token statistics under the base and under the calibrated model."""
+        warm_up = WarmUp(
+            self.warm_up_fraction,
+            self.warm_up_epochs,
+            self.warm_up_learning_rate,
+            self.warm_up_batch,
+            self.seed,
+            self.warm_up_adapter,
+        )
+        return {
+            "base": TokenStats("base", template=self.text),
+            "calibrated": TokenStats("calibrated", warm_up=warm_up, template=self.text),
+        }
+
+    def score(self, x: Arrays) -> Scores:
+        """Value = -entropy_drop (higher is chosen earlier); see the module for the formulas."""
+        nll_drop = x["base_nll"] - x["calibrated_nll"]
+        entropy_drop = x["base_entropy"] - x["calibrated_entropy"]
+        n_tokens = np.asarray(x["base_n_tokens"], np.int64)
+        excluded = self._unusable(x, nll_drop, entropy_drop, n_tokens)
+        usable = ~_any(excluded, len(nll_drop))
+        low, high = tails(nll_drop, usable, self.trim_low, self.trim_high, self.trim_rule)
+        excluded["NLL drop in the low tail"] = low
+        excluded["NLL drop in the high tail"] = high
+        kept = ~_any(excluded, len(nll_drop))
+        value = np.where(kept, -entropy_drop, np.nan)
+        if self.ties == "nll_drop":
+            order = selection_order(nll_drop, entropy_drop, np.flatnonzero(kept))
+            value[order] = -np.arange(len(order), dtype=np.float64)
+        diagnostics = {name: np.asarray(column, np.float64) for name, column in x.items()}
+        return Scores(
+            value,
+            excluded=excluded,
+            diagnostics=diagnostics
+            | {"nll_drop": nll_drop, "entropy_drop": entropy_drop, "n_tokens": n_tokens * 1.0},
+        )
+
+    def _unusable(
+        self, x: Arrays, nll_drop: FloatN, entropy_drop: FloatN, n_tokens: IntN
+    ) -> dict[str, MaskN]:
+        """Reasons that have nothing to do with the pool's other samples."""
+        over_long = np.asarray(x["base_over_long"], bool) | np.asarray(
+            x["calibrated_over_long"], bool
+        )
+        few = n_tokens < self.min_tokens
+        finite = np.isfinite(nll_drop) & np.isfinite(entropy_drop)
+        unusable = {
+            "longer than the token limit": over_long,
+            "fewer response tokens than min_tokens": few & ~over_long,
+            "a measurement is not a number": ~finite & ~over_long & ~few,
+        }
+        if self.exclude_warm_up:
+            unusable["used for calibration"] = np.asarray(x["calibrated_in_warm_up"], bool)
+        return unusable
+
+
+def tails(
+    nll_drop: FloatN, usable: MaskN, low: float, high: float, rule: str = "count"
+) -> tuple[MaskN, MaskN]:
+    """Masks (n,) of the samples in the low and in the high tail of `nll_drop`.
+
+    `count` sorts (stable) and cuts int(m * share) samples at each end, m being the usable ones,
+    and cuts nothing when that would leave none (the authors' code; note int(100 * 0.29) = 28).
+    `quantile` keeps q_low <= nll_drop <= q_(1 - high) (the paper).
+    """
+    rows = np.flatnonzero(usable)
+    order = rows[np.argsort(nll_drop[rows], kind="stable")]
+    cut_low, cut_high = np.zeros_like(usable), np.zeros_like(usable)
+    if rule == "quantile" and len(rows):
+        bounds = np.quantile(nll_drop[rows], [low, 1 - high])
+        return usable & (nll_drop < bounds[0]), usable & (nll_drop > bounds[1])
+    k_low, k_high = max(0, int(len(rows) * low)), max(0, int(len(rows) * high))
+    if k_low + k_high < len(rows):
+        cut_low[order[:k_low]] = True
+        cut_high[order[len(order) - k_high :]] = True
+    return cut_low, cut_high
+
+
+def selection_order(nll_drop: FloatN, entropy_drop: FloatN, rows: IntN) -> IntN:
+    """`rows` by entropy drop, lowest first; ties by NLL drop, then by position."""
+    return rows[np.lexsort((rows, nll_drop[rows], entropy_drop[rows]))]
+
+
+def _any(masks: Mapping[str, MaskN], n: int) -> MaskN:
+    return np.any(list(masks.values()), axis=0) if masks else np.zeros(n, bool)

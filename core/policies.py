@@ -1,0 +1,95 @@
+"""Scores -> subset under a budget. A policy sees arrays; ties keep pool order.
+
+A budget counts samples, per cent of the pool, response tokens, or per cent of its response
+tokens: `160`, `10%`, `5000 tokens`, `10% tokens`.
+"""
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+import numpy as np
+
+from core.domain import FloatN, IntN
+from core.errors import BudgetError
+
+PATTERN = re.compile(r"\s*(\d+(?:[._,]\d+)*)\s*(%?)\s*(tokens?|tok|samples?)?\s*")
+POLICIES = ("top",)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much a subset may hold."""
+
+    amount: Decimal
+    share: bool  # of the pool, in per cent
+    unit: Literal["samples", "tokens"]
+
+    @classmethod
+    def parse(cls, text: str) -> "Budget":
+        """Read `160`, `10%`, `5000 tokens` or `10% tokens`.
+
+        Raises:
+            BudgetError: not of that form, zero, or more than 100 %.
+        """
+        match = PATTERN.fullmatch(text)
+        do = "Give samples (160), per cent (10%), tokens (5000 tokens) or both (10% tokens)."
+        if match is None:
+            raise BudgetError("--budget", "is not a budget", got=text, do=do)
+        amount = Decimal(match[1].replace("_", "").replace(",", ""))
+        share, unit = bool(match[2]), "tokens" if (match[3] or "").startswith("tok") else "samples"
+        if amount == 0:
+            raise BudgetError("--budget", "must be more than 0", got=text, do=do)
+        if share and amount > 100:
+            raise BudgetError("--budget", "is more than the whole pool", got=text, do=do)
+        if not share and amount != int(amount):
+            raise BudgetError("--budget", "must be a whole number", got=text, do=do)
+        return cls(amount, share, unit)  # type: ignore[arg-type]
+
+    def limit(self, n: int, n_tokens: FloatN) -> int:
+        """Samples or tokens allowed for a pool of n samples with `n_tokens` (n,) each.
+
+        Per cents count the whole pool, what is excluded too, rounded down exactly (no float).
+        """
+        if not self.share:
+            return int(self.amount)
+        whole = n if self.unit == "samples" else int(np.nansum(n_tokens))
+        return int(self.amount * whole / 100)
+
+    def __str__(self) -> str:
+        mark = "%" if self.share else ""
+        return f"{self.amount}{mark}" + (" tokens" if self.unit == "tokens" else "")
+
+
+def check_policy(name: str) -> str:
+    """The name, if there is a policy by it.
+
+    Raises:
+        BudgetError: there is none; the sentence lists those there are.
+    """
+    if name not in POLICIES:
+        do = f"Use one of: {', '.join(POLICIES)}."
+        raise BudgetError("--policy", "there is no policy by this name", got=name, do=do)
+    return name
+
+
+def top(value: FloatN, n_tokens: FloatN, budget: Budget, *, crossing: bool = False) -> IntN:
+    """Positions of the highest values, best first, until the budget is spent.
+
+    Args:
+        value: (n,) NaN is never chosen; equal values keep pool order.
+        n_tokens: (n,) response tokens, for budgets in tokens.
+        budget: in tokens, it takes samples while their sum stays within it.
+        crossing: take the sample that crosses a token budget too, and one at least (the rule
+            of InstructDiff's code).
+    """
+    order = np.argsort(-value, kind="stable")
+    order = order[~np.isnan(value[order])]
+    limit = budget.limit(len(value), n_tokens)
+    if budget.unit == "samples":
+        return order[:limit]
+    spent = np.cumsum(np.nan_to_num(n_tokens[order]))
+    if crossing:
+        return order[: max(1, int(np.searchsorted(spent, limit, side="left")) + 1)]
+    return order[: int(np.searchsorted(spent, limit, side="right"))]

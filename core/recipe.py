@@ -1,0 +1,155 @@
+"""A recipe: rules, ranking, policy and budget -> a subset, with a reason for every sample."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from core.domain import FloatN, IntN, MaskN, Scores, content_hash
+from core.errors import BudgetError
+from core.policies import Budget, check_policy, top
+
+RULE = re.compile(r"\s*([a-z][a-z0-9_]*)\s*(<=|>=)\s*(-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*")
+
+
+class Rule(BaseModel):
+    """Keep samples whose column lies in [low, high]; an open end is None."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    column: str
+    low: float | None = None
+    high: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "Rule":
+        """Read `entropy_drop<=0.2` or `n_tokens>=5`.
+
+        Raises:
+            BudgetError: not of that form.
+        """
+        match = RULE.fullmatch(text)
+        if match is None:
+            do = "Write COLUMN<=NUMBER or COLUMN>=NUMBER."
+            raise BudgetError("--rule", "is not a rule", got=text, do=do)
+        column, sign, number = match[1], match[2], float(match[3])
+        return cls(column=column, **{"high" if sign == "<=" else "low": number})
+
+    def passed(self, column: FloatN) -> MaskN:
+        """(n,) True where the column is a number within the bounds."""
+        low = -np.inf if self.low is None else self.low
+        high = np.inf if self.high is None else self.high
+        return (column >= low) & (column <= high)
+
+    def __str__(self) -> str:
+        name = self.column.replace("_", " ")
+        if self.low is None or self.high is None:
+            return (
+                f"{name} ≥ {self.low:.4g}"
+                if self.high is None and self.low is not None
+                else (f"{name} ≤ {self.high:.4g}")
+            )
+        return f"{self.low:.4g} ≤ {name} ≤ {self.high:.4g}"
+
+
+class Recipe(BaseModel):
+    """What to keep of a scored pool. Two equal recipes on one run give the same subset."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pool: str
+    method: str
+    run_id: str
+    params: dict[str, Any] = Field(default_factory=dict)  # live knobs that differ from the run
+    rules: tuple[Rule, ...] = ()
+    policy: str = "top"
+    budget: str = "10%"
+
+    @property
+    def key(self) -> str:
+        """Content hash: the same recipe has the same key in every session."""
+        return content_hash(self.model_dump(), 12)
+
+    @classmethod
+    def load(cls, value: Any) -> "Recipe":
+        """Read a recipe out of a manifest or a link.
+
+        Raises:
+            BudgetError: a field is missing, unknown or of the wrong type.
+        """
+        try:
+            return cls.model_validate(value)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = "recipe." + ".".join(map(str, first["loc"]))
+            raise BudgetError(where, first["msg"].lower(), do="Make the recipe anew.") from None
+
+
+@dataclass(frozen=True)
+class Subset:
+    """What a recipe keeps: positions in the order of choice, and a reason for every sample.
+
+    `verdict` (n,): "kept", or why not. Kept and the counts of all reasons add up to n.
+    """
+
+    chosen: IntN
+    verdict: NDArray[np.object_]
+    n_tokens: FloatN
+
+    @property
+    def n(self) -> int:
+        """Samples in the pool."""
+        return len(self.verdict)
+
+    @property
+    def tokens(self) -> int:
+        """Response tokens of the chosen samples."""
+        return int(np.nansum(self.n_tokens[self.chosen]))
+
+    @cached_property
+    def mask(self) -> MaskN:
+        """(n,) True where kept."""
+        kept = np.zeros(self.n, bool)
+        kept[self.chosen] = True
+        return kept
+
+    def counts(self) -> dict[str, int]:
+        """Samples by verdict, kept first, then by size."""
+        names, sizes = np.unique(self.verdict.astype(str), return_counts=True)
+        pairs = dict(zip(names.tolist(), sizes.tolist(), strict=True))
+        return {"kept": pairs.pop("kept", 0)} | dict(sorted(pairs.items(), key=lambda p: -p[1]))
+
+
+def apply(recipe: Recipe, scores: Scores, columns: Mapping[str, FloatN]) -> Subset:
+    """Choose the subset.
+
+    Args:
+        recipe: what to keep.
+        scores: of the recipe's method, re-ranked under the recipe's live knobs.
+        columns: the (n,) columns that rules may name; `n_tokens` feeds token budgets.
+
+    Raises:
+        BudgetError: a rule names a column that is not there.
+    """
+    n = len(scores.value)
+    check_policy(recipe.policy)
+    budget = Budget.parse(recipe.budget)
+    n_tokens = columns.get("n_tokens", np.full(n, np.nan))
+    verdict = np.array([r and f"not scored: {r}" for r in scores.reasons()], object)
+    value = scores.value.copy()
+    for rule in recipe.rules:
+        if rule.column not in columns:
+            do = f"Use one of: {', '.join(sorted(columns))}."
+            raise BudgetError(f"rule {rule.column}", "there is no such column", do=do)
+        dropped = ~rule.passed(columns[rule.column])
+        verdict[dropped & (verdict == None)] = f"rule: {rule}"  # noqa: E711  (elementwise)
+        value[dropped] = np.nan
+    chosen = top(value, n_tokens, budget)
+    verdict[verdict == None] = f"budget: ranked below the {budget} that fit"  # noqa: E711
+    verdict[chosen] = "kept"
+    return Subset(chosen, verdict, n_tokens)

@@ -1,0 +1,156 @@
+"""Writing and reading pools."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.domain import Pool, PoolKind, Sample, Turn
+from core.errors import PoolError
+from core.store import Connection
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+PREVIEW_CHARS = 160
+
+
+@dataclass(frozen=True)
+class Added:
+    """What an import changed in a pool."""
+
+    imported: int
+    duplicates: int
+    pool: Pool
+
+
+def arrow_batch(samples: Sequence[Sample], first: int) -> "pa.Table":
+    """Samples as one Arrow table; `seq` numbers them from `first`, in the order they were read."""
+    import pyarrow as pa
+
+    text, number = pa.string(), pa.int32()
+    columns = {
+        "seq": pa.array(range(first, first + len(samples)), pa.int64()),
+        "sample_id": pa.array([s.sample_id for s in samples], text),
+        "source": pa.array([s.source for s in samples], text),
+        "n_turns": pa.array([len(s.turns) for s in samples], number),
+        "n_chars": pa.array([sum(len(t.content) for t in s.turns) for s in samples], number),
+        "preview": pa.array([_preview(s) for s in samples], text),
+        "meta": pa.array([_json(s.meta) for s in samples], text),
+        "turns": pa.array([_json([[t.role, t.content] for t in s.turns]) for s in samples], text),
+        "input": pa.array([s.input for s in samples], text),
+        "record": pa.array([s.record for s in samples], text),
+    }
+    return pa.table(columns)
+
+
+def _preview(sample: Sample) -> str:
+    return " ".join(sample.instruction.split())[:PREVIEW_CHARS]
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def add_pool(con: Connection, name: str, kind: PoolKind, parquet: Path) -> Added:
+    """Append the samples of a Parquet file of `arrow_batch` tables to a pool, made if new.
+
+    A sample whose id is in the pool already, or came earlier in the file, is a duplicate.
+
+    Raises:
+        PoolError: the pool exists and is of the other kind.
+    """
+    known = con.execute("SELECT kind, n FROM pools WHERE pool = ?", [name]).fetchone()
+    if known and known[0] != kind:
+        do = "Choose another name."
+        raise PoolError(name, f"is a {_KINDS[known[0]]}, not a {_KINDS[kind]}", do=do)
+    start = int(known[1]) if known else 0
+    con.execute(
+        "CREATE TEMP TABLE incoming AS SELECT *,"
+        " ? + row_number() OVER (ORDER BY seq) - 1 AS position FROM ("
+        "  SELECT * FROM read_parquet(?) i WHERE NOT EXISTS"
+        "   (SELECT 1 FROM samples s WHERE s.pool = ? AND s.sample_id = i.sample_id)"
+        "  QUALIFY row_number() OVER (PARTITION BY sample_id ORDER BY seq) = 1)",
+        [start, str(parquet), name],
+    )
+    con.execute(
+        "INSERT INTO samples SELECT ?, position, sample_id, source, n_turns, n_chars, preview,"
+        " meta FROM incoming ORDER BY position",
+        [name],
+    )
+    con.execute(
+        "INSERT INTO texts SELECT ?, position, sample_id, turns, input, record FROM incoming"
+        " ORDER BY position",
+        [name],
+    )
+    imported = _count(con, "SELECT count(*) FROM incoming")
+    read = _count(con, "SELECT count(*) FROM read_parquet(?)", str(parquet))
+    con.execute("DROP TABLE incoming")
+    _stamp(con, name, kind)
+    return Added(imported, read - imported, get_pool(con, name))
+
+
+_KINDS = {"pool": "pool", "query": "query set"}
+
+
+def _count(con: Connection, sql: str, *bound: object) -> int:
+    row = con.execute(sql, list(bound)).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _stamp(con: Connection, name: str, kind: PoolKind) -> None:
+    """Write the pool's size and fingerprint: the hash of its ids in order."""
+    con.execute(
+        "INSERT INTO pools SELECT ?, ?, '', 0, now()"
+        " WHERE NOT EXISTS (SELECT 1 FROM pools WHERE pool = ?)",
+        [name, kind, name],
+    )
+    con.execute(
+        "UPDATE pools SET fingerprint = ids.fingerprint, n = ids.n FROM (SELECT"
+        " left(sha256(coalesce(string_agg(sample_id, ',' ORDER BY position), '')), 20)"
+        " AS fingerprint, count(*) AS n FROM samples WHERE pool = $name) ids"
+        " WHERE pools.pool = $name",
+        {"name": name},
+    )
+
+
+def get_pool(con: Connection, name: str) -> Pool:
+    """A pool with its ids in order.
+
+    Raises:
+        PoolError: there is no pool by this name; the sentence lists those there are.
+    """
+    row = con.execute("SELECT kind, fingerprint FROM pools WHERE pool = ?", [name]).fetchone()
+    if row is None:
+        names = [r[0] for r in con.execute("SELECT pool FROM pools ORDER BY pool").fetchall()]
+        do = f"Use one of: {', '.join(names)}." if names else "Import one: sftlens import FILE."
+        raise PoolError(name, "there is no pool by this name", do=do)
+    ids = con.execute(
+        "SELECT sample_id FROM samples WHERE pool = ? ORDER BY position", [name]
+    ).fetchnumpy()["sample_id"]
+    return Pool(name, row[0], row[1], tuple(ids.tolist()))
+
+
+def read_samples(con: Connection, pool: str, ids: Iterable[str]) -> list[Sample]:
+    """The samples with these ids, in the order of the ids."""
+    wanted = list(ids)
+    rows = con.execute(
+        "SELECT t.sample_id, t.turns, s.source, t.input, s.meta, t.record FROM texts t"
+        " JOIN samples s USING (pool, position)"
+        " WHERE t.pool = ? AND t.sample_id IN (SELECT unnest(?::VARCHAR[]))",
+        [pool, wanted],
+    ).fetchall()
+    found = {row[0]: _sample(*row[1:]) for row in rows}
+    return [found[sample_id] for sample_id in wanted]
+
+
+def _sample(turns: str, source: str, given: str, meta: str, record: str) -> Sample:
+    parsed: list[Any] = json.loads(turns)
+    return Sample(
+        tuple(Turn(role, content) for role, content in parsed),
+        source,
+        given,
+        json.loads(meta),
+        record,
+    )

@@ -1,0 +1,126 @@
+"""Writing and reading runs: a row that says what was done, and a table with its scores."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.domain import Scores
+from core.errors import RunError
+from core.store import Connection
+
+RUN_ID = re.compile(r"[0-9a-f]{20}")
+COLUMN = re.compile(r"[a-z][a-z0-9_]*")
+OWN_COLUMNS = ("position", "sample_id", "value", "group_no", "reason")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run. `card` says which models, precision and versions made it."""
+
+    run_id: str
+    pool: str
+    fingerprint: str
+    method: str
+    params: dict[str, Any]
+    card: dict[str, Any]
+    n: int
+    n_scored: int
+    seconds: float
+
+
+def add_run(con: Connection, run: Run, ids: Sequence[str], scores: Scores) -> None:
+    """Store a run with all of its scores. Storing the same run again changes nothing."""
+    import pyarrow as pa
+
+    if get_run(con, run.run_id) is not None:
+        return
+    group = scores.group
+    columns: dict[str, Any] = {
+        "position": pa.array(np.arange(len(ids), dtype=np.int32)),
+        "sample_id": pa.array(list(ids)),
+        "value": pa.array(scores.value, from_pandas=True),  # NaN becomes NULL
+        "group_no": pa.array([None] * len(ids) if group is None else group, pa.int32()),
+        "reason": pa.array(scores.reasons(), pa.string()),
+    }
+    for name, column in scores.diagnostics.items():
+        columns[_column(name)] = pa.array(np.asarray(column, np.float64), from_pandas=True)
+    con.register("incoming", pa.table(columns))
+    table = _table(run.run_id)
+    con.execute(f"CREATE TABLE {table} AS SELECT * FROM incoming")  # noqa: S608  (our own id)
+    con.unregister("incoming")
+    con.execute(
+        "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, now())",
+        [
+            run.run_id,
+            run.pool,
+            run.fingerprint,
+            run.method,
+            json.dumps(run.params, sort_keys=True),
+            json.dumps(run.card, sort_keys=True),
+            run.n,
+            run.n_scored,
+            run.seconds,
+        ],
+    )
+
+
+def get_run(con: Connection, run_id: str) -> Run | None:
+    """The run with this id, or None."""
+    row = con.execute(
+        "SELECT run_id, pool, fingerprint, method, params, card, n, n_scored, seconds"
+        " FROM runs WHERE run_id = ?",
+        [run_id],
+    ).fetchone()
+    if row is None:
+        return None
+    run, pool, fingerprint, method, params, card, n, n_scored, seconds = row
+    params, card = json.loads(params), json.loads(card)
+    return Run(run, pool, fingerprint, method, params, card, n, n_scored, seconds)
+
+
+def newest_run(con: Connection, pool: str, method: str) -> Run:
+    """The newest run of a method on the pool as it is now.
+
+    Raises:
+        RunError: the pool was never scored with it, or has grown since.
+    """
+    row = con.execute(
+        "SELECT run_id FROM runs JOIN pools USING (pool, fingerprint)"
+        " WHERE pool = ? AND method = ? ORDER BY runs.created_at DESC, run_id LIMIT 1",
+        [pool, method],
+    ).fetchone()
+    run = get_run(con, row[0]) if row else None
+    if run is None:
+        do = f"Score it first: sftlens score {pool} {method}."
+        raise RunError(pool, f"there is no {method} run of this pool as it is now", do=do)
+    return run
+
+
+def run_columns(con: Connection, run_id: str) -> dict[str, NDArray[Any]]:
+    """Every column of a run's table as arrays (n,) in pool order; NULL numbers become NaN."""
+    numbers = f"SELECT * EXCLUDE (sample_id, reason, group_no) FROM {_table(run_id)}"  # noqa: S608
+    columns = con.execute(f"{numbers} ORDER BY position").fetchnumpy()
+    return {
+        name: np.ma.filled(column.astype(np.float64), np.nan)
+        if np.ma.isMaskedArray(column)
+        else np.asarray(column, np.float64)
+        for name, column in columns.items()
+    }
+
+
+def _table(run_id: str) -> str:
+    """The name of a run's table; only our own ids ever reach a statement."""
+    if not RUN_ID.fullmatch(run_id):
+        raise RunError(run_id, "is not a run id", do="Take one from: sftlens status.")
+    return f"run_{run_id}"
+
+
+def _column(name: str) -> str:
+    if not COLUMN.fullmatch(name) or name in OWN_COLUMNS:
+        raise RunError(name, "cannot be the name of a diagnostic", do="Use a_z, 0_9 and _.")
+    return f"{name}"

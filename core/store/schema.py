@@ -1,0 +1,75 @@
+"""The tables, as numbered steps. Append a step; never edit one that has shipped."""
+
+from collections.abc import Callable
+
+import duckdb
+
+from core.errors import StoreError
+
+Migration = Callable[[duckdb.DuckDBPyConnection], object]
+
+
+def version(con: duckdb.DuckDBPyConnection) -> int:
+    """Number of the newest step this file has seen; 0 for an empty file."""
+    known = con.execute(
+        "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'migrations'"
+    ).fetchone()
+    if not known or not known[0]:
+        return 0
+    newest = con.execute("SELECT coalesce(max(number), 0) FROM migrations").fetchone()
+    return int(newest[0]) if newest else 0
+
+
+def check(con: duckdb.DuckDBPyConnection, path: object) -> bool:
+    """Whether the file has every step; False when some are still to be applied.
+
+    Raises:
+        StoreError: the file was written by a newer SFTLens.
+    """
+    found = version(con)
+    if found > len(MIGRATIONS):
+        do = "Update SFTLens, or set SFTLENS_CACHE to another folder."
+        got = f"schema {found}, this version knows {len(MIGRATIONS)}"
+        raise StoreError(path, "the store was written by a newer SFTLens", got=got, do=do)
+    return found == len(MIGRATIONS)
+
+
+def migrate(con: duckdb.DuckDBPyConnection) -> None:
+    """Apply the steps this file has not seen, each in its own transaction."""
+    con.execute(
+        "CREATE TABLE IF NOT EXISTS migrations"
+        " (number INTEGER PRIMARY KEY, name VARCHAR, applied_at TIMESTAMP)"
+    )
+    for number, step in enumerate(MIGRATIONS[version(con) :], start=version(con) + 1):
+        con.begin()
+        step(con)
+        con.execute("INSERT INTO migrations VALUES (?, ?, now())", [number, step.__name__])
+        con.commit()
+
+
+def _m001_pools(con: duckdb.DuckDBPyConnection) -> None:
+    """Narrow rows to filter and sort in `samples`; the long texts beside them in `texts`."""
+    con.execute(
+        "CREATE TABLE pools (pool VARCHAR PRIMARY KEY, kind VARCHAR, fingerprint VARCHAR,"
+        " n BIGINT, created_at TIMESTAMP)"
+    )
+    con.execute(
+        "CREATE TABLE samples (pool VARCHAR, position INTEGER, sample_id VARCHAR, source VARCHAR,"
+        " n_turns INTEGER, n_chars INTEGER, preview VARCHAR, meta VARCHAR)"
+    )
+    con.execute(
+        "CREATE TABLE texts (pool VARCHAR, position INTEGER, sample_id VARCHAR, turns VARCHAR,"
+        " input VARCHAR, record VARCHAR)"
+    )
+
+
+def _m002_runs(con: duckdb.DuckDBPyConnection) -> None:
+    """One row a run. Its scores are a table of their own, `run_<id>`: one column a diagnostic."""
+    con.execute(
+        "CREATE TABLE runs (run_id VARCHAR PRIMARY KEY, pool VARCHAR, fingerprint VARCHAR,"
+        " method VARCHAR, params VARCHAR, card VARCHAR, n BIGINT, n_scored BIGINT,"
+        " seconds DOUBLE, created_at TIMESTAMP)"
+    )
+
+
+MIGRATIONS: tuple[Migration, ...] = (_m001_pools, _m002_runs)

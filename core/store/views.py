@@ -1,0 +1,66 @@
+"""Read-only questions of the app and the CLI. Each returns a frame whose columns are listed."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from core.store import Connection
+
+
+def pools(con: Connection) -> pd.DataFrame:
+    """Pools by name. Columns: pool, kind, n, sources, n_chars, fingerprint, created_at."""
+    return con.execute(
+        "SELECT pool, kind, n, count(DISTINCT source) AS sources, sum(n_chars)::BIGINT AS n_chars,"
+        " fingerprint, pools.created_at FROM pools LEFT JOIN samples USING (pool)"
+        " GROUP BY ALL ORDER BY pool"
+    ).df()
+
+
+def sources(con: Connection, pool: str) -> pd.DataFrame:
+    """Sources of a pool, largest first. Columns: source, n, mean_chars."""
+    return con.execute(
+        "SELECT source, count(*) AS n, avg(n_chars) AS mean_chars FROM samples WHERE pool = ?"
+        " GROUP BY source ORDER BY n DESC, source",
+        [pool],
+    ).df()
+
+
+def runs(con: Connection) -> pd.DataFrame:
+    """Runs, newest first.
+
+    Columns: run_id, pool, method, params, card, n, n_scored, seconds, created_at, current
+    (False when the pool has grown since).
+    """
+    return con.execute(
+        "SELECT run_id, r.pool, method, params, card, r.n, n_scored, seconds, r.created_at,"
+        " coalesce(r.fingerprint = p.fingerprint, false) AS current"
+        " FROM runs r LEFT JOIN pools p USING (pool) ORDER BY r.created_at DESC, run_id"
+    ).df()
+
+
+def pool_rows(con: Connection, pool: str) -> pd.DataFrame:
+    """The narrow rows of a pool in pool order. Columns: sample_id, source, n_turns, n_chars."""
+    return con.execute(
+        "SELECT sample_id, source, n_turns, n_chars FROM samples WHERE pool = ? ORDER BY position",
+        [pool],
+    ).df()
+
+
+def previews(con: Connection, pool: str, positions: Sequence[int]) -> pd.DataFrame:
+    """First words of some samples. Columns: position, sample_id, source, preview, n_chars."""
+    frame = con.execute(
+        "SELECT position, sample_id, source, preview, n_chars FROM samples"
+        " WHERE pool = ? AND position IN (SELECT unnest(?::INTEGER[]))",
+        [pool, [int(p) for p in positions]],
+    ).df()
+    return frame.set_index("position").loc[np.asarray(positions, np.int64)].reset_index()
+
+
+def facts(con: Connection) -> dict[str, int]:
+    """Counts for `sftlens doctor`: schema, pools, samples, runs."""
+    row = con.execute(
+        "SELECT (SELECT max(number) FROM migrations), (SELECT count(*) FROM pools),"
+        " (SELECT count(*) FROM samples), (SELECT count(*) FROM runs)"
+    ).fetchone()
+    return dict(zip(("schema", "pools", "samples", "runs"), row or (), strict=True))

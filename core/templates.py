@@ -1,0 +1,160 @@
+"""Samples -> token ids with exact response spans.
+
+Ids are built by concatenation: the prompt and the response are tokenised apart, so no merge
+crosses their border and the number of scored tokens never depends on the tokenizer's whims.
+The one exception is `instructdiff`, which repeats the authors' code (parity).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.domain import Sample, Turn
+
+Template = Literal["chat", "alpaca", "instructdiff"]
+
+ALPACA = (
+    "Below is an instruction that describes a task. Write a response that appropriately "
+    "completes the request.\n\n### Instruction:\n{instruction}\n\n### Response:"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One sample as the model sees it.
+
+    `ids` (L,): token ids. `scored` (L,): True where the token belongs to the response or is
+    the end-of-turn token after it. The first token is never scored: nothing predicts it.
+    """
+
+    ids: NDArray[np.int64]
+    scored: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def encode(samples: Sequence[Sample], tokenizer: Any, template: Template = "chat") -> list[Encoded]:
+    """Tokenise samples under a template; one call of the tokenizer for all of them.
+
+    `chat` is the tokenizer's own chat template and falls back to `alpaca` for a tokenizer
+    that has none; `alpaca` is prompt ids ++ response ids ++ EOS; `instructdiff` is the text
+    "prompt newline response" tokenised whole, scored from the length of the prompt's own ids
+    on, without EOS and without `input`, as the authors' code does it.
+
+    Returns: one `Encoded` per sample, in order.
+    """
+    if template == "instructdiff":
+        return [_encode_reference(sample, tokenizer) for sample in samples]
+    chat = template == "chat" and bool(getattr(tokenizer, "chat_template", None))
+    rendered = [_chat_pieces(s.turns, tokenizer) if chat else None for s in samples]
+    pieces = [r or _alpaca_pieces(s.turns) for r, s in zip(rendered, samples, strict=True)]
+    texts = [text for piece in pieces for text, _ in piece]
+    ids = iter(tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else [])
+    # A rendered chat brings its BOS in the text.
+    bos = [] if chat or not _adds_bos(tokenizer) else [tokenizer.bos_token_id]
+    return [
+        _join(piece, ids, tokenizer, bos if r is None else [])
+        for piece, r in zip(pieces, rendered, strict=True)
+    ]
+
+
+Piece = tuple[str, Literal["context", "response", "end"]]
+
+
+def _chat_pieces(turns: Sequence[Turn], tokenizer: Any) -> list[Piece] | None:
+    """Cut the rendered conversation into context, response and end-of-turn pieces.
+
+    None for a template that rewrites earlier turns or the answer: it cannot be cut.
+    """
+    messages = [{"role": t.role, "content": t.content} for t in turns]
+
+    def render(upto: int, ask: bool) -> str:
+        return str(
+            tokenizer.apply_chat_template(
+                messages[:upto], tokenize=False, add_generation_prompt=ask
+            )
+        )
+
+    pieces: list[Piece] = []
+    done = ""
+    for i, turn in enumerate(turns):
+        if turn.role != "assistant":
+            continue
+        before, after = render(i, True), render(i + 1, False)
+        # Templates may trim an answer, or put an (empty) chain of thought before it.
+        content = turn.content if turn.content in after[len(done) :] else turn.content.strip()
+        start = after.find(content, min(len(before), len(after)))
+        if not after.startswith(done) or start < 0:
+            return None
+        pieces += [
+            (after[len(done) : start], "context"),
+            (content, "response"),
+            (after[start + len(content) :], "end"),
+        ]
+        done = after
+    return pieces
+
+
+def _alpaca_pieces(turns: Sequence[Turn]) -> list[Piece]:
+    """Alpaca wording; earlier turns and a system message stand above the last instruction."""
+    pieces: list[Piece] = []
+    context = ""
+    for turn in turns:
+        if turn.role == "assistant":
+            pieces += [(context, "context"), (turn.content, "response"), ("", "end")]
+            context = ""
+        elif turn.role == "system":
+            context += f"{turn.content}\n\n"
+        elif pieces:
+            context += f"\n\n### Instruction:\n{turn.content}\n\n### Response:"
+        else:
+            context += ALPACA.format(instruction=turn.content)
+    return pieces
+
+
+def _join(
+    pieces: Sequence[Piece], ids: Iterator[list[int]], tokenizer: Any, bos: list[int]
+) -> Encoded:
+    """Concatenate the pieces' ids; the end piece is scored up to its first special token."""
+    out = list(bos)
+    scored = [False] * len(bos)
+    special = set(tokenizer.all_special_ids)
+    for _, kind in pieces:
+        piece = list(next(ids))
+        if kind == "end":
+            stop = next((k + 1 for k, token in enumerate(piece) if token in special), 0)
+            if stop == 0 and tokenizer.eos_token_id is not None:
+                piece, stop = [tokenizer.eos_token_id, *piece], 1
+            flags = [k < stop for k in range(len(piece))]
+        else:
+            flags = [kind == "response"] * len(piece)
+        out += piece
+        scored += flags
+    while scored and not scored[-1]:  # what follows the last end-of-turn predicts nothing
+        out.pop()
+        scored.pop()
+    return _encoded(out, scored)
+
+
+def _adds_bos(tokenizer: Any) -> bool:
+    """Whether the tokenizer itself puts a BOS in front of a text."""
+    first = tokenizer("a")["input_ids"][:1]
+    return tokenizer.bos_token_id is not None and list(first) == [tokenizer.bos_token_id]
+
+
+def _encode_reference(sample: Sample, tokenizer: Any) -> Encoded:
+    """InstructDiff's own window: positions len(ids(prompt)) .. L-1 of ids(prompt + newline + y)."""
+    prompt = ALPACA.format(instruction=sample.instruction)
+    start = len(tokenizer(prompt)["input_ids"])
+    ids = list(tokenizer(f"{prompt}\n{sample.response}")["input_ids"])
+    return _encoded(ids, [k >= start for k in range(len(ids))])
+
+
+def _encoded(ids: list[int], scored: list[bool]) -> Encoded:
+    mask = np.asarray(scored, bool)
+    mask[:1] = False
+    return Encoded(np.asarray(ids, np.int64), mask)
