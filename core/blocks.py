@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from core import files
 from core.domain import IntN, Sample, content_hash
 from core.engines import Engine
+from core.errors import RunError
 from core.signals import Signal
 
 log = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ def read_parts(folder: Path) -> dict[str, NDArray[Any]]:
     parts = []
     for path in sorted(folder.glob("part-*.npz")):
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            with path.open("rb") as raw, np.load(raw, allow_pickle=False) as archive:
                 parts.append({name: archive[name] for name in archive.files})
         except (zipfile.BadZipFile, OSError, ValueError, EOFError, KeyError) as error:
             log.warning("%s is damaged (%s); its samples are measured again", path, error)
@@ -108,10 +109,18 @@ def lengths_of(ids: Sequence[str], signal: Signal, engine: Engine, fetch: Fetch)
 
 
 def gather(folder: Path, ids: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """The arrays of these samples, (n, ...), in the order of `ids`; every id must be there."""
+    """The arrays of these samples, (n, ...), in the order of `ids`.
+
+    Raises:
+        RunError: a sample has no part, e.g. because one was deleted or damaged meanwhile.
+    """
     parts = read_parts(folder)
-    held = parts.pop("ids")
+    held = parts.pop("ids", np.array([], np.bytes_))
     order = np.argsort(held, kind="stable")
     wanted = np.array(ids, dtype=np.bytes_)
-    at = order[np.searchsorted(held, wanted, sorter=order)]
+    at = np.searchsorted(held, wanted, sorter=order)
+    there = at < len(held)
+    at = order[at[there]]
+    if not there.all() or not np.array_equal(held[at], wanted):
+        raise RunError(folder, "measured parts have gone", do="Run the same command again.")
     return {name: array[at] for name, array in parts.items()}

@@ -8,6 +8,7 @@ Weights are kept in float32: updates of 1e-5 vanish when a bfloat16 weight is ro
 import math
 import shutil
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -84,13 +85,16 @@ def calibrate(
     name = f"{base.name}+warm-up"
     folder = config.folder("models") / f"calibrated-{key}"
     checkpoint = Checkpoint(name, key[:12], str(folder), key)
-    if base.name.startswith("fake") or files.read_json(folder / "checkpoint.json") is not None:
+    if not base.folder:  # the fake engine has nothing to tune
+        return Warmed(Checkpoint(name, key[:12], "", key), frozenset(drawn))
+    if files.read_json(folder / "checkpoint.json") is not None:
         return Warmed(checkpoint, frozenset(drawn))
     engine = HFEngine(base, precision)
+    longest = min(max_tokens, engine.limit)
     encoded = [
         e
         for e in encode(fetch(drawn), engine.tokenizer, template)
-        if e.scored.any() and len(e) <= max_tokens
+        if e.scored.any() and len(e) <= longest
     ]
     if not encoded:
         do = "Choose a larger warm_up_fraction, or raise --max-tokens."
@@ -114,6 +118,9 @@ def calibrate(
 
 def _trainable(base: Checkpoint, warm_up: WarmUp, precision: Precision) -> tuple[Any, str]:
     """The base model in float32, all weights trainable or with a LoRA adapter on them."""
+    import torch
+
+    torch.manual_seed(warm_up.seed)  # a new adapter begins with random weights
     model = load_model(base, precision.device, "float32").train()
     adapter = warm_up.adapter
     if adapter == "auto":
@@ -122,7 +129,9 @@ def _trainable(base: Checkpoint, warm_up: WarmUp, precision: Precision) -> tuple
         from peft import LoraConfig, get_peft_model
 
         lora = LoraConfig(r=8, lora_alpha=16, target_modules="all-linear", task_type="CAUSAL_LM")
-        model = get_peft_model(model, lora)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # between peft and transformers, nothing of ours
+            model = get_peft_model(model, lora)
     return model, adapter
 
 
@@ -137,7 +146,6 @@ def _train(
     """Run the epochs; returns the mean loss of each, in nats per response token."""
     import torch
 
-    torch.manual_seed(warm_up.seed)
     weights = [p for p in model.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=warm_up.learning_rate, weight_decay=0.01)
     steps = math.ceil(len(encoded) / warm_up.batch_size) * warm_up.epochs
@@ -147,6 +155,7 @@ def _train(
     with progress.stage("warm-up", tokens * warm_up.epochs, "tokens") as stage:
         stage.resume(tokens * len(losses))
         for epoch in range(len(losses), warm_up.epochs):
+            torch.manual_seed(warm_up.seed + epoch)  # dropout after a resume is as it was
             total, count = 0.0, 0
             batches = list(_batches(len(encoded), warm_up, epoch))
             for number, batch in enumerate(batches):
@@ -243,6 +252,7 @@ def _keep(model: Any, optimiser: Any, losses: list[float], state: Path) -> None:
     with files.whole(state / f"epoch-{len(losses)}.safetensors") as part:
         save_file(tensors, part)
     files.write_json(state / "losses.json", losses)
+    (state / f"epoch-{len(losses) - 1}.safetensors").unlink(missing_ok=True)
 
 
 def _restore(model: Any, optimiser: Any, state: Path) -> list[float]:

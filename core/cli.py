@@ -222,6 +222,7 @@ def status() -> None:
 @cli.command()
 @click.argument("pool")
 @click.option("--method", required=True, help="Rank by the newest run of this method.")
+@click.option("--run", "run_id", help="Rank by this run instead.")
 @click.option("--budget", required=True, help="160, 10%, '5000 tokens' or '10% tokens'.")
 @click.option("--policy", default="top", show_default=True, help="How the budget is spent.")
 @click.option(
@@ -246,6 +247,7 @@ def status() -> None:
 def select(
     pool: str,
     method: str,
+    run_id: str | None,
     budget: str,
     policy: str,
     rules: tuple[str, ...],
@@ -266,13 +268,13 @@ def select(
     build(method)
     Budget.parse(budget)
     with store.connect() as con:
-        run = stored.newest_run(con, pool, method)
+        run_id = run_id or stored.newest_run(con, pool, method).run_id
     recipe = Recipe(
         pool=pool,
         method=method,
-        run_id=run.run_id,
+        run_id=run_id,
         params=_pairs(params, "--set"),
-        rules=tuple(Rule.parse(text) for text in rules),
+        rules=Rule.parse_all(rules),
         policy=check_policy(policy),
         budget=budget,
     )

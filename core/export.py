@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -128,6 +129,24 @@ def export(recipe: Recipe, layout: Layout, out: Path) -> dict[str, Any]:
     manifest = _manifest(selection, layout, written, notes)
     files.write_json(manifest_path, manifest)
     return manifest
+
+
+def preview(selection: Selection, layout: Layout, rows: int) -> list[dict[str, Any]]:
+    """The first records that `export` would write into the subset."""
+    return list(_records(selection, layout, selection.subset.chosen[:rows].tolist(), Counter()))
+
+
+def command(recipe: Recipe, layout: Layout, out: str) -> str:
+    """The command line that writes the same files."""
+    words = ["sftlens", "select", recipe.pool, "--method", recipe.method, "--run", recipe.run_id]
+    words += ["--budget", recipe.budget]
+    for name, value in recipe.params.items():
+        words += ["--set", f"{name}={value}"]
+    for rule in recipe.rules:
+        words += [word for bound in rule.bounds() for word in ("--rule", bound)]
+    words += ["--shape", layout.shape, "--file", layout.file]
+    words += ["--scores"] * layout.scores + ["--rejected"] * layout.rejected
+    return shlex.join([*words, "--out", out])
 
 
 def replay(manifest_path: Path, out: Path | None = None) -> Replayed:

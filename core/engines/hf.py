@@ -53,15 +53,22 @@ class HFEngine:
 
     @cached_property
     def limit(self) -> int:
-        """Longest sequence the model was made for."""
-        return int(getattr(self.model.config, "max_position_embeddings", 0) or 2**31)
+        """Longest sequence the model was made for; needs its config only."""
+        from transformers import AutoConfig
+
+        try:
+            found = AutoConfig.from_pretrained(self.checkpoint.folder, local_files_only=True)
+        except (ValueError, OSError, KeyError) as error:
+            raise unloadable(self.checkpoint, "config", error) from error
+        return int(getattr(found.get_text_config(), "max_position_embeddings", 0) or 2**31)
 
     @cached_property
     def blocked_head(self) -> bool:
         """Whether hidden states times the output matrix are this model's logits.
 
-        Asked of the model itself on a few tokens: caps, scales and unusual heads of some
-        architectures need the plain path.
+        Asked of the model itself on a few tokens: scales and unusual heads of some
+        architectures need the plain path. A soft cap hardly shows on small logits, so the
+        config is asked for it.
         """
         import torch
 
@@ -69,15 +76,20 @@ class HFEngine:
         body = self.model.base_model
         if head is None or body is self.model:
             return False
+        if getattr(self.model.config.get_text_config(), "final_logit_softcapping", None):
+            return self._plain_path()
         ids = torch.arange(3, 11, device=self.precision.device)[None]
         with torch.inference_mode():
             hidden = body(ids, use_cache=False).last_hidden_state[0]
             ours = torch.cat(list(head_blocks(hidden, head.weight, _bias(head))), 1).float()
             theirs = self.model(ids, use_cache=False).logits[0].float()
         same = ours.shape == theirs.shape and torch.allclose(ours, theirs, rtol=0.02, atol=0.1)
-        if not same:
-            log.warning("%s: its head is unusual, using the plain path", self.checkpoint.name)
-        return same
+        return same or self._plain_path()
+
+    def _plain_path(self) -> bool:
+        """Say once why this model takes longer; False."""
+        log.warning("%s: its head is unusual, using the plain path", self.checkpoint.name)
+        return False
 
     def lengths(self, samples: Sequence[Sample], template: Template) -> IntN:
         """See `Engine.lengths`."""

@@ -25,7 +25,8 @@ def nll_entropy(
         blocks: (r, b) logits; side by side they are the whole vocabulary, in order.
         targets: (r,) the token that came.
 
-    Returns: nll (r,), entropy (r,), float32. Logits of -inf count as probability 0.
+    Returns: nll (r,), entropy (r,), float32. Logits of -inf count as probability 0, so the
+    NLL of such a token is inf.
     """
     import torch
 
@@ -54,7 +55,8 @@ def nll_entropy(
         top = new_top
         start += block.shape[1]
     log_total = total.log()
-    return log_total + top - chosen, (log_total - spread / total).clamp_(min=0)
+    surprise = torch.where(chosen > FLOOR, top - chosen, torch.inf)  # exact where logits are large
+    return surprise + log_total, (log_total - spread / total).clamp_(min=0)
 
 
 def head_blocks(

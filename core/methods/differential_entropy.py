@@ -43,7 +43,7 @@ class DifferentialEntropy(Method):
     warm_up_adapter: Literal["auto", "full", "lora"] = Field(
         "auto", description="weights that move: all, a LoRA adapter, or by size of the model"
     )
-    seed: int = Field(42, ge=0, description="seed of the warm-up draw and order")
+    seed: int = Field(42, ge=0, lt=2**32, description="seed of the warm-up draw and order")
     text: Literal["chat", "alpaca", "instructdiff"] = Field(
         "chat",
         description="text that is scored: the model's chat template, the paper's Alpaca wording,"
@@ -85,8 +85,9 @@ class DifferentialEntropy(Method):
 
     def score(self, x: Arrays) -> Scores:
         """Value = -entropy_drop (higher is chosen earlier); see the module for the formulas."""
-        nll_drop = x["base_nll"] - x["calibrated_nll"]
-        entropy_drop = x["base_entropy"] - x["calibrated_entropy"]
+        with np.errstate(invalid="ignore"):  # inf - inf is not a number, and excluded as such
+            nll_drop = x["base_nll"] - x["calibrated_nll"]
+            entropy_drop = x["base_entropy"] - x["calibrated_entropy"]
         n_tokens = np.asarray(x["base_n_tokens"], np.int64)
         excluded = self._unusable(x, nll_drop, entropy_drop, n_tokens)
         usable = ~_any(excluded, len(nll_drop))

@@ -1,1 +1,267 @@
-"""What every page looks like around its content."""
+"""What every page looks like around its content: navigation, page head, guards, chart states."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar
+
+import streamlit as st
+
+from core.errors import SFTLensError
+from core.recipe import Recipe
+from core.selection import Selection
+from pages.ui import charts, data
+from pages.ui.glossary import term
+from pages.ui.state import state
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+T = TypeVar("T")
+
+
+class Entry(NamedTuple):
+    """One line of the navigation."""
+
+    group: str
+    script: str
+    title: str
+    icon: str
+    question: str
+
+
+ENTRIES = (
+    Entry(
+        "",
+        "app.py",
+        "Overview",
+        ":material/home:",
+        "What is here, is it scored, and what would be kept?",
+    ),
+    Entry(
+        "Explore",
+        "pages/entropy.py",
+        "Entropy",
+        ":material/ssid_chart:",
+        "What did calibration change?",
+    ),
+    Entry(
+        "Select",
+        "pages/recipe.py",
+        "Recipe",
+        ":material/tune:",
+        "What do I keep, and what removes the rest?",
+    ),
+    Entry(
+        "Ship",
+        "pages/export.py",
+        "Export",
+        ":material/ios_share:",
+        "What leaves, and can it be made again?",
+    ),
+    Entry(
+        "Run",
+        "pages/runs.py",
+        "Runs",
+        ":material/play_circle:",
+        "Are the scores there, and can I trust them?",
+    ),
+)
+ICON = Path(__file__).with_name("icon.svg")  # a named icon would be fetched from elsewhere
+WATCH_EVERY_S = 1.5
+
+
+def open_page(title: str) -> None:
+    """Draw the frame. The first statement of app.py and of every page."""
+    entry = next(e for e in ENTRIES if e.title == title)
+    st.set_page_config(
+        page_title=f"{title} · SFTLens",
+        page_icon=str(ICON),
+        layout="wide",
+        initial_sidebar_state="expanded",
+    )
+    with st.sidebar:
+        st.markdown("### :material/filter_alt: SFTLens")
+        group = None
+        for e in ENTRIES:
+            if e.group and e.group != group:
+                st.caption(e.group)
+            group = e.group
+            st.page_link(e.script, label=e.title, icon=e.icon, width="stretch")
+        _choose_run()
+        _watch()
+    st.title(title, anchor=False)
+    st.caption(entry.question)
+
+
+def _choose_run() -> None:
+    """Pool and run, chosen once for all pages."""
+    pools = _ask(data.pools)
+    names = pools.loc[pools["kind"] == "pool", "pool"].tolist() if len(pools) else []
+    if not names:
+        return
+    st.divider()
+    here = state()
+    if here.pool not in names:
+        runs = _ask(data.scored)
+        known = [name for name in runs["pool"].tolist() if name in names]
+        here.pool = known[0] if known else names[0]
+    st.session_state["frame_pool"] = here.pool
+    here.pool = st.selectbox("Pool", names, key="frame_pool")
+    runs = _ask(lambda: data.scored(here.pool))
+    ids = runs["run_id"].tolist()
+    chosen = here.recipe.run_id if here.recipe else None
+    if ids:
+        st.session_state["frame_run"] = chosen if chosen in ids else ids[0]
+        label = {r.run_id: f"{r.method} · {r.run_id[:6]}" for r in runs.itertuples()}
+        chosen = st.selectbox("Run", ids, key="frame_run", format_func=lambda i: label[i])
+    else:
+        chosen = None
+    if chosen is None:
+        here.recipe = None
+    elif here.recipe is None or here.recipe.run_id != chosen:
+        method = runs.loc[runs["run_id"] == chosen, "method"].iloc[0]
+        here.begin(Recipe(pool=here.pool, method=method, run_id=chosen))
+
+
+@st.fragment(run_every=WATCH_EVERY_S)
+def _watch() -> None:
+    """Show running jobs; draw the page anew when the store has changed."""
+    seen = st.session_state.setdefault("frame_stamp", data.stamp())
+    if seen != data.stamp():
+        st.session_state["frame_stamp"] = data.stamp()
+        st.rerun(scope="app")
+    for job in data.jobs():
+        if job.state == "running":
+            done = float(job.facts.get("done", 0)) / max(float(job.facts.get("total", 0)), 1.0)
+            st.progress(min(done, 1.0), text=f"**{job.facts['spec']['pool']}**: {job.sentence()}")
+
+
+def need_selection() -> Selection:
+    """The guard of every page that shows scores: the selection, or the page ends with a way on."""
+    here = state()
+    pools = _ask(data.pools)
+    if here.pool is None or pools.empty:
+        _no_pool()
+    recipe = here.recipe
+    if recipe is None:
+        _no_run(str(here.pool))
+    selection = _ask(lambda: data.select(recipe))
+    recipe_bar(selection)
+    return selection
+
+
+def _no_pool() -> NoReturn:
+    with st.container(border=True):
+        st.subheader("Nothing is imported yet", anchor=False)
+        st.write("Bring your own data, or look around with 160 samples written for this project.")
+        st.code("sftlens import my_data.jsonl\nsftlens demo", language="bash")
+        st.caption("This page follows by itself, as soon as there is something to show.")
+    st.stop()
+
+
+def _no_run(pool: str) -> NoReturn:
+    with st.container(border=True):
+        st.subheader(f"{pool} is not scored yet", anchor=False)
+        st.write(
+            "A score needs a model to read every sample once or more. It runs in the"
+            " background, and a run that is stopped goes on where it was."
+        )
+        st.page_link("pages/runs.py", label="Start scoring", icon=":material/play_circle:")
+        st.code(f"sftlens score {pool} differential_entropy", language="bash")
+    st.stop()
+
+
+def recipe_bar(selection: Selection) -> None:
+    """What the recipe keeps, a chip for each rule and changed knob, undo and redo."""
+    here, subset = state(), selection.subset
+    kept, n = len(subset.chosen), subset.n
+    with st.container(border=True, key="frame_bar", horizontal=True, vertical_alignment="center"):
+        st.markdown(
+            f"**{kept:,}** of {n:,} kept ({100 * kept / n:.1f} %), "
+            f"{subset.tokens:,} response tokens",
+            width="content",
+            help=term("recipe"),
+        )
+        st.badge(f"budget {selection.recipe.budget}", color="gray", help=term("budget"))
+        for rule in selection.recipe.rules:
+            st.button(
+                str(rule),
+                key=f"frame_rule_{rule.column}",
+                icon=":material/close:",
+                icon_position="right",
+                help="Remove this rule",
+                on_click=here.set_rule,
+                args=(None, rule.column),
+            )
+        for name, value in selection.recipe.params.items():
+            others = {k: v for k, v in selection.recipe.params.items() if k != name}
+            st.button(
+                f"{name.replace('_', ' ')} {value:.2g}"
+                if isinstance(value, float)
+                else f"{name.replace('_', ' ')} {value}",
+                key=f"frame_param_{name}",
+                icon=":material/close:",
+                icon_position="right",
+                help="Back to the run's own value",
+                on_click=here.change,
+                kwargs={"params": others},
+            )
+        st.space("stretch")
+        st.button(
+            "",
+            icon=":material/undo:",
+            key="frame_undo",
+            help="Undo the last change",
+            type="tertiary",
+            disabled=not here.past,
+            on_click=here.undo,
+        )
+        st.button(
+            "",
+            icon=":material/redo:",
+            key="frame_redo",
+            help="Redo",
+            type="tertiary",
+            disabled=not here.future,
+            on_click=here.redo,
+        )
+
+
+def chart(
+    title: str, make: "Callable[[], go.Figure | None]", key: str, *, empty: str, about: str = ""
+) -> None:
+    """Draw a chart in one of its three designed states: loading, empty with its reason, failed."""
+    if title:
+        st.markdown(f"**{title}**", help=about or None)
+    slot = st.skeleton(height=210)
+    try:
+        figure = make()
+    except Exception as error:  # a chart that fails must not take the page with it
+        with slot.container(border=True):
+            text = str(error) if isinstance(error, SFTLensError) else "Something went wrong here."
+            st.markdown(f":material/error: This chart could not be drawn. {text}")
+            st.button("Try again", key=f"{key}_again")
+        return
+    if figure is None:
+        slot.info(empty, icon=":material/info:")
+        return
+    slot.plotly_chart(figure, key=key, theme=None, config={"displayModeBar": False})
+
+
+def palette() -> charts.Palette:
+    """The colours of the theme that this person sees."""
+    return charts.DARK if st.context.theme.type == "dark" else charts.LIGHT
+
+
+def stop_with_error(error: SFTLensError) -> NoReturn:
+    """Show where, what, got, do, and end the page here."""
+    st.error(str(error), icon=":material/error:")
+    st.stop()
+
+
+def _ask(question: Callable[[], T]) -> T:
+    """Ask the store; a user's mistake or a locked file becomes a sentence on the page."""
+    try:
+        return question()
+    except SFTLensError as error:
+        stop_with_error(error)

@@ -1,0 +1,32 @@
+"""Overview: what is in the pool, what is scored, what would be kept."""
+
+import streamlit as st
+
+from pages.ui import charts, overview
+from pages.ui.frame import chart, need_selection, open_page, palette
+
+open_page("Overview")
+selection = need_selection()
+
+overview.sentence(selection)
+overview.numbers(selection)
+
+left, right = st.columns([1, 1], gap="large")
+with left:
+    by_source = overview.by_source(selection)
+    chart(
+        "Kept by source",
+        lambda: charts.shares(*by_source, palette()),
+        "overview_sources",
+        empty="The pool has no sources.",
+    )
+with right:
+    chart(
+        "Score",
+        lambda: charts.histogram(
+            selection.scores.value, selection.subset.mask, (), "score", palette()
+        ),
+        "overview_score",
+        empty="No sample has a score. See the reasons below.",
+    )
+    overview.reasons(selection)

@@ -1,0 +1,143 @@
+"""Samples as people read them: a list to pick from, and one opened as a conversation."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from numpy.typing import NDArray
+
+from core.selection import Selection
+from pages.ui import data
+from pages.ui.glossary import term
+from pages.ui.state import state
+
+ROWS = 500  # the list shows this many and says so
+FOLD_CHARS = 1500
+ICONS = {
+    "user": ":material/person:",
+    "assistant": ":material/smart_toy:",
+    "system": ":material/settings:",
+}
+
+
+def sample_list(selection: Selection, key: str) -> None:
+    """The samples, best first, with a filter; a click on a row opens the sample."""
+    subset = selection.subset
+    sides = {
+        f"Kept {len(subset.chosen):,}": subset.chosen,
+        f"Dropped {subset.n - len(subset.chosen):,}": _dropped(selection),
+    }
+    side = st.segmented_control(
+        "Show",
+        list(sides),
+        default=next(iter(sides)),
+        key=f"{key}_side",
+        required=True,
+        label_visibility="collapsed",
+    )
+    rows = sides.get(str(side), subset.chosen)
+    if not len(rows):
+        st.info("No sample on this side.", icon=":material/info:")
+        return
+    if len(rows) > ROWS:
+        st.caption(f"The first {ROWS:,} of {len(rows):,}.")
+    frame = _frame(selection, rows[:ROWS])
+    picked = st.dataframe(
+        frame,
+        hide_index=True,
+        key=f"{key}_list_{side}",
+        height=430,
+        on_select="rerun",
+        selection_mode="single-row",
+        column_config=_columns(),
+    )
+    at = picked["selection"]["rows"]
+    state().sample = int(rows[at[0]]) if at else int(rows[0])
+
+
+def _dropped(selection: Selection) -> NDArray[np.int64]:
+    """Dropped samples: those with a score first, best first, then those without one."""
+    rows = np.flatnonzero(~selection.subset.mask)
+    value = selection.scores.value[rows]
+    return rows[np.lexsort((rows, -np.nan_to_num(value, nan=-np.inf)))]
+
+
+def _frame(selection: Selection, rows: NDArray[np.int64]) -> pd.DataFrame:
+    """The list's columns for these positions."""
+    frame = data.previews(selection.run.pool, rows.tolist())[["preview", "source"]].copy()
+    frame.insert(0, "score", selection.scores.value[rows])
+    for name in ("entropy_drop", "nll_drop", "n_tokens"):
+        if name in selection.columns:
+            frame[name] = selection.columns[name][rows]
+    frame["verdict"] = selection.subset.verdict[rows]
+    return frame
+
+
+def _columns() -> dict[str, Any]:
+    number = st.column_config.NumberColumn
+    return {
+        "score": number("score", format="%.4f", help=term("score"), width="small"),
+        "preview": st.column_config.TextColumn("instruction", width="medium"),
+        "entropy_drop": number("entropy drop", format="%.4f", help=term("entropy_drop")),
+        "nll_drop": number("NLL drop", format="%.4f", help=term("nll_drop")),
+        "n_tokens": number("tokens", format="localized", help=term("tokens"), width="small"),
+    }
+
+
+def sample_card(selection: Selection) -> None:
+    """The opened sample as a conversation, why it is kept or dropped, and its numbers."""
+    row = state().sample
+    if row is None or row >= selection.subset.n:
+        st.info("Click a row to read the sample.", icon=":material/info:")
+        return
+    sample = data.sample(selection.run.pool, selection.sample_ids[row])
+    kept = bool(selection.subset.mask[row])
+    with st.container(border=True, key="card"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.badge("kept" if kept else "dropped", color="primary" if kept else "gray")
+            st.caption(f"{sample.source} · {sample.sample_id}")
+        st.caption(_why(selection, row))
+        for turn in sample.turns:
+            with st.chat_message(turn.role, avatar=ICONS[turn.role]):
+                _text(turn.content)
+        _numbers(selection, row)
+        shown = {k: v for k, v in sample.meta.items() if v not in (None, "")}
+        if shown:
+            with st.expander("Meta columns"):
+                st.json(shown)
+
+
+def _text(text: str) -> None:
+    """Plain text, never markup: what a sample says must not act on the page."""
+    st.text(text[:FOLD_CHARS] + ("…" if len(text) > FOLD_CHARS else ""))
+    if len(text) > FOLD_CHARS:
+        with st.expander(f"All {len(text):,} characters"):
+            st.text(text)
+
+
+def _why(selection: Selection, row: int) -> str:
+    """`kept: rank 3 of 128`, or the reason it was dropped."""
+    value = selection.scores.value
+    if np.isnan(value[row]):
+        return str(selection.subset.verdict[row])
+    rank = 1 + int(np.sum(value > value[row]))
+    return f"{selection.subset.verdict[row]} · rank {rank:,} of {int(np.isfinite(value).sum()):,}"
+
+
+def _numbers(selection: Selection, row: int) -> None:
+    """Base and calibrated values side by side, in nats per response token."""
+    c = selection.columns
+    if not {"base_nll", "calibrated_nll", "base_entropy", "calibrated_entropy"} <= set(c):
+        return
+    table = pd.DataFrame(
+        {
+            "": ["entropy", "NLL"],
+            "base": [c["base_entropy"][row], c["base_nll"][row]],
+            "calibrated": [c["calibrated_entropy"][row], c["calibrated_nll"][row]],
+            "drop": [c["entropy_drop"][row], c["nll_drop"][row]],
+        }
+    )
+    formats = {n: st.column_config.NumberColumn(format="%.4f") for n in table.columns[1:]}
+    st.dataframe(table, hide_index=True, column_config=formats)
+    st.caption("nats per response token")

@@ -1,0 +1,27 @@
+"""One sentence for each term, shown as help wherever the term stands."""
+
+TERMS = {
+    "kept": "Samples that the recipe keeps: they pass every rule and fit into the budget.",
+    "scored": "Samples that have a score. The others have a reason instead.",
+    "tokens": "Response tokens: what a model learns from. The prompt does not count.",
+    "entropy": "How spread out the model's prediction is, averaged over the response tokens, in"
+    " nats. 0 is certain.",
+    "nll": "How unlikely the model finds the response, averaged over its tokens, in nats.",
+    "nll_drop": "NLL under the base model minus NLL under the calibrated one. Above 0: the light"
+    " tuning made this answer likelier.",
+    "entropy_drop": "Entropy under the base model minus entropy under the calibrated one. Above 0:"
+    " the light tuning made the model more certain. The lowest are chosen first.",
+    "score": "Higher is chosen earlier. For differential entropy it is minus the entropy drop.",
+    "budget": "How much the subset may hold: samples, per cent of the pool, response tokens, or per"
+    " cent of its response tokens.",
+    "trim": "Samples in either tail of the NLL drop are set aside: the tuning changed them too"
+    " little or too much to trust.",
+    "rule": "A range on a column. Samples outside of it are dropped.",
+    "recipe": "Rules, ranking, policy and budget together. The same recipe on the same run keeps"
+    " the same samples.",
+}
+
+
+def term(name: str) -> str:
+    """The sentence for a term; every term a page names has one."""
+    return TERMS[name]

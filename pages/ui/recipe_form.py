@@ -1,0 +1,109 @@
+"""The widgets of the Recipe page."""
+
+from typing import Any
+
+import streamlit as st
+
+from core.errors import SFTLensError
+from core.methods import build
+from core.policies import Budget
+from core.selection import Selection
+from pages.ui.forms import field_widget
+from pages.ui.state import state
+
+UNITS = {
+    "% of the samples": ("%", 100.0),
+    "samples": ("", 1e9),
+    "% of the response tokens": ("% tokens", 100.0),
+    "response tokens": (" tokens", 1e12),
+}
+
+
+def budget(selection: Selection) -> None:
+    """Amount and unit of the budget."""
+    now = Budget.parse(selection.recipe.budget)
+    tail = ("%" if now.share else "") + (" tokens" if now.unit == "tokens" else "")
+    unit_now = next(name for name, (end, _) in UNITS.items() if end == tail)
+    amount, unit = st.columns([1, 2])
+
+    def change() -> None:
+        end, most = UNITS[st.session_state["recipe_unit"]]
+        value = min(st.session_state["recipe_amount"], most)
+        text = f"{value:.4f}".rstrip("0").rstrip(".") if "%" in end else f"{int(value)}"
+        try:
+            Budget.parse(text + end)
+        except SFTLensError as error:
+            st.session_state["recipe_refused"] = str(error)
+            return
+        state().change(budget=text + end)
+
+    st.session_state["recipe_unit"] = unit_now
+    st.session_state["recipe_amount"] = float(now.amount)
+    amount.number_input(
+        "Amount",
+        0.01 if now.share else 1.0,
+        UNITS[unit_now][1],
+        step=1.0,
+        key="recipe_amount",
+        on_change=change,
+        format="%g",
+        label_visibility="collapsed",
+    )
+    unit.selectbox(
+        "Unit", list(UNITS), key="recipe_unit", on_change=change, label_visibility="collapsed"
+    )
+    if refused := st.session_state.pop("recipe_refused", ""):
+        st.warning(refused, icon=":material/warning:")
+
+
+def live_knobs(selection: Selection) -> None:
+    """The method's parameters that re-rank from what is stored."""
+    run = selection.run
+    method = build(run.method, run.params)
+    now = run.params | selection.recipe.params
+    knobs = [n for n in type(method).model_fields if method.is_live(_other(method, n))]
+    columns = st.columns(2)
+    for i, name in enumerate(knobs):
+        key = f"recipe_knob_{name}"
+        st.session_state[key] = now[name]
+        with columns[i % 2]:
+            value = field_widget(name, type(method).model_fields[name], now[name], key)
+        if value != now[name]:
+            _set_knob(selection, name, value)
+    if not knobs:
+        st.caption("This method has no parameter that can change without a model.")
+
+
+def _other(method: Any, name: str) -> dict[str, Any]:
+    """Another allowed value of a field, to ask whether it changes what must be measured."""
+    value = getattr(method, name)
+    field = type(method).model_fields[name]
+    if isinstance(value, bool):
+        return {name: not value}
+    if isinstance(value, str):
+        return {name: next(o for o in field.annotation.__args__ if o != value)}
+    return {name: value + 1 if isinstance(value, int) else value * 0.5 or 0.01}
+
+
+def _set_knob(selection: Selection, name: str, value: Any) -> None:
+    others = {k: v for k, v in selection.recipe.params.items() if k != name}
+    own = {} if value == selection.run.params[name] else {name: value}
+    state().change(params=others | own)
+    st.rerun()
+
+
+def steps(selection: Selection) -> tuple[list[tuple[str, int]], int]:
+    """Each verdict but "kept" with its samples, in the order they are given; and the total."""
+    order: dict[str, int] = {}
+    for reason in [
+        *(f"not scored: {r}" for r in selection.scores.excluded),
+        *(f"rule: {r}" for r in selection.recipe.rules),
+    ]:
+        order[reason] = len(order)
+    counts = {k: v for k, v in selection.subset.counts().items() if k != "kept"}
+    names = sorted(counts, key=lambda name: order.get(name, len(order)))
+    return [(_short(name), counts[name]) for name in names], selection.subset.n
+
+
+def _short(verdict: str) -> str:
+    return "over the budget" if verdict.startswith("budget") else verdict.partition(": ")[2]

@@ -1,0 +1,160 @@
+"""The tables and widgets of the Runs page."""
+
+import json
+
+import pandas as pd
+import streamlit as st
+
+from core.domain import RunSpec
+from core.errors import SFTLensError
+from core.methods import build, catalogue
+from core.progress import duration
+from core.runs import Job
+from pages.ui import data
+from pages.ui.forms import fields
+
+MARKS = {
+    "running": ":material/autoplay:",
+    "stopped": ":material/pause_circle:",
+    "failed": ":material/error:",
+    "done": ":material/check_circle:",
+}
+
+
+@st.fragment(run_every=1.0)
+def running() -> None:
+    """Jobs that are going on, were stopped, or failed; the newest few."""
+    for job in [j for j in data.jobs() if j.state != "done"][:4]:
+        _job(job)
+
+
+def _job(job: Job) -> None:
+    spec = job.facts.get("spec", {})
+    with st.container(border=True):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(
+                f"{MARKS[job.state]} **{spec.get('pool')}** · {spec.get('method')} · {job.state}",
+                width="content",
+            )
+            st.space("stretch")
+            if job.state == "running":
+                st.button(
+                    "Stop",
+                    key=f"runs_stop_{job.job_id}",
+                    icon=":material/stop:",
+                    on_click=data.stop,
+                    args=(job.job_id,),
+                )
+            else:
+                st.button(
+                    "Go on",
+                    key=f"runs_again_{job.job_id}",
+                    icon=":material/play_arrow:",
+                    on_click=_start,
+                    args=(RunSpec(**spec),),
+                )
+        if job.state == "running" and job.facts.get("total"):
+            st.progress(min(1.0, job.facts["done"] / job.facts["total"]), text=job.sentence())
+        else:
+            st.caption(job.sentence())
+        if log := data.log_tail(job.job_id):
+            with st.expander("Log"):
+                st.code(log, language=None, wrap_lines=True)
+
+
+def pools() -> None:
+    """Pools and query sets."""
+    frame = data.pools()
+    if frame.empty:
+        st.info("No pool yet. Import one: `sftlens import FILE`.", icon=":material/info:")
+        return
+    number = st.column_config.NumberColumn
+    st.dataframe(
+        frame[["pool", "kind", "n", "sources", "n_chars", "fingerprint"]],
+        hide_index=True,
+        column_config={
+            "n": number("samples", format="localized"),
+            "n_chars": number("characters", format="compact"),
+        },
+    )
+
+
+def finished() -> None:
+    """Runs in the store, newest first."""
+    frame = data.scored()
+    if frame.empty:
+        st.info("No run yet. Start one below.", icon=":material/info:")
+        return
+    cards = [json.loads(card) for card in frame["card"]]
+    shown = pd.DataFrame(
+        {
+            "pool": frame["pool"],
+            "method": frame["method"],
+            "scored": frame["n_scored"],
+            "of": frame["n"],
+            "model": [card["base"]["name"] for card in cards],
+            "precision": [card["precision"] for card in cards],
+            "took": [duration(s) for s in frame["seconds"]],
+            "run": frame["run_id"].str[:8],
+            "current": frame["current"],
+        }
+    )
+    number = st.column_config.NumberColumn
+    st.dataframe(
+        shown,
+        hide_index=True,
+        column_config={
+            "scored": number(format="localized"),
+            "of": number(format="localized"),
+            "current": st.column_config.CheckboxColumn(help="The pool is as it was when scored."),
+        },
+    )
+
+
+def start() -> None:
+    """Choose pool, method, model and parameters, and start in the background."""
+    frame = data.pools()
+    names = frame.loc[frame["kind"] == "pool", "pool"].tolist()
+    if not names:
+        st.info("Import a pool first: `sftlens import FILE`.", icon=":material/info:")
+        return
+    with st.container(border=True):
+        a, b, c, d = st.columns(4)
+        pool = a.selectbox("Pool", names, key="runs_pool")
+        method = b.selectbox(
+            "Method",
+            list(catalogue()),
+            key="runs_method",
+            format_func=lambda name: catalogue()[name].title,
+        )
+        model = c.text_input(
+            "Model",
+            "embedded",
+            key="runs_model",
+            help="embedded, a hub id (org/name), a folder, or a .gguf file",
+        )
+        dtype = d.selectbox(
+            "Number format",
+            ["auto", "fp32", "bf16"],
+            key="runs_dtype",
+            help="auto is bf16 where the hardware multiplies it fast",
+        )
+        with st.expander("Parameters"):
+            changed = fields(catalogue()[method], build(method).model_dump(), f"runs_{method}")
+        st.button(
+            "Start scoring",
+            type="primary",
+            icon=":material/play_arrow:",
+            key="runs_start",
+            on_click=_start,
+            args=(RunSpec(pool, method, changed, model, dtype=dtype),),
+        )
+    if refused := st.session_state.pop("runs_refused", ""):
+        st.error(refused, icon=":material/error:")
+
+
+def _start(spec: RunSpec) -> None:
+    try:
+        data.start(spec)
+    except SFTLensError as error:
+        st.session_state["runs_refused"] = str(error)

@@ -1,0 +1,101 @@
+"""Thresholds: where they stand on a histogram, and the slider that moves them."""
+
+import numpy as np
+import streamlit as st
+
+from core.recipe import Rule
+from core.selection import Selection
+from pages.ui.glossary import term
+from pages.ui.state import state
+
+STEPS = 200  # positions of a slider over a column's range
+
+
+def need_columns(selection: Selection, *names: str) -> None:
+    """End the page with a way on when the run does not have these columns."""
+    lacking = [name for name in names if name not in selection.columns]
+    if lacking:
+        st.info(
+            f"The run of {selection.run.method} has no {', '.join(lacking)}. Choose a run of"
+            " differential_entropy at the left, or score one.",
+            icon=":material/info:",
+        )
+        st.page_link("pages/runs.py", label="Start scoring", icon=":material/play_circle:")
+        st.stop()
+
+
+def trim_lines(selection: Selection) -> list[float]:
+    """The smallest and the largest NLL drop that is not set aside."""
+    low, high = _trimmed(selection, "low"), _trimmed(selection, "high")
+    drop = selection.columns["nll_drop"]
+    inside = drop[~low & ~high & np.isfinite(drop)]
+    return [float(inside.min()), float(inside.max())] if len(inside) else []
+
+
+def _trimmed(selection: Selection, tail: str) -> np.ndarray:
+    return selection.scores.excluded[f"NLL drop in the {tail} tail"]
+
+
+def trim_slider(selection: Selection) -> None:
+    """Both shares of the NLL drop that are set aside, as one range of per cents."""
+    params = selection.run.params | selection.recipe.params
+    low, high = round(100 * params["trim_low"]), round(100 * (1 - params["trim_high"]))
+
+    def move() -> None:
+        start, end = st.session_state["entropy_trim"]
+        chosen = {"trim_low": start / 100, "trim_high": round(1 - end / 100, 2)}
+        own = {k: v for k, v in chosen.items() if abs(v - selection.run.params[k]) > 1e-9}
+        others = {k: v for k, v in selection.recipe.params.items() if k not in chosen}
+        state().change(params=others | own)
+
+    st.session_state["entropy_trim"] = (low, high)
+    st.slider(
+        "Keep the middle of the NLL drop (percentiles)",
+        0,
+        100,
+        key="entropy_trim",
+        format="%d %%",
+        on_change=move,
+        help=term("trim"),
+    )
+    aside = int((_trimmed(selection, "low") | _trimmed(selection, "high")).sum())
+    st.caption(f"{aside:,} of {selection.subset.n:,} samples set aside")
+
+
+def rule_lines(selection: Selection, column: str) -> list[float]:
+    """The ends of a column's rule."""
+    rule = _rule(selection, column)
+    return [end for end in (rule.low, rule.high) if end is not None] if rule else []
+
+
+def rule_slider(selection: Selection, column: str) -> None:
+    """A range on a column, in its own unit; the full range is no rule."""
+    value = selection.columns[column]
+    finite = value[np.isfinite(value)]
+    if not len(finite) or finite.min() == finite.max():
+        return
+    step = float(f"{(finite.max() - finite.min()) / STEPS:.0e}")
+    first, last = np.floor(finite.min() / step) * step, np.ceil(finite.max() / step) * step
+    first, last = round(float(first), 9), round(float(last), 9)
+    rule = _rule(selection, column) or Rule(column=column)
+    key = f"rule_{column}"
+
+    def move() -> None:
+        low, high = (round(float(end), 9) for end in st.session_state[key])
+        open_ends = {"low": None if low <= first else low, "high": None if high >= last else high}
+        changed = Rule(column=column, **open_ends)
+        state().set_rule(changed if any(open_ends.values()) else None, column)
+
+    low = first if rule.low is None else max(first, rule.low)
+    high = last if rule.high is None else min(last, rule.high)
+    st.session_state[key] = (low, high)
+    label = f"Keep {column.replace('_', ' ')} between (nats per response token)"
+    st.slider(
+        label, first, last, step=step, key=key, format="%.3f", on_change=move, help=term("rule")
+    )
+    passed = int(((finite >= low) & (finite <= high)).sum())
+    st.caption(f"{passed:,} of {selection.subset.n:,} samples pass")
+
+
+def _rule(selection: Selection, column: str) -> Rule | None:
+    return next((r for r in selection.recipe.rules if r.column == column), None)

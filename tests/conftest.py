@@ -1,0 +1,103 @@
+"""Fixtures for every test: a cache of its own, golden numbers, samples, the embedded model."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from core import config, models
+from core.domain import Sample, Turn
+from core.errors import ModelError
+from core.models import Checkpoint
+
+ROOT = Path(__file__).resolve().parents[1]
+REAL_CACHE = config.cache_dir()  # before any test moves it
+REPORT: list[str] = []  # measured figures, shown at the end of the session
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--golden", type=Path, metavar="DIR", help="golden numbers to test against")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for line in REPORT:
+        terminalreporter.write_line(line)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SFTLENS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(scope="session")
+def report() -> list[str]:
+    """Lines to show at the end of the session."""
+    return REPORT
+
+
+@pytest.fixture(scope="session")
+def golden(request: pytest.FixtureRequest) -> Path:
+    """The folder of golden numbers: `--golden`, else ../shared/golden, else the copy here."""
+    asked: Path | None = request.config.getoption("--golden")
+    if asked is not None:
+        if not asked.is_dir():
+            raise pytest.UsageError(f"--golden: there is no folder {asked}")
+        return asked
+    shared = ROOT.parent / "shared" / "golden"
+    return shared if shared.is_dir() else ROOT / "tests" / "golden" / "synthetic"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The real data that is read in place and never copied."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"needs the real data in {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def samples() -> list[Sample]:
+    """40 small conversations: plain, multi-turn, with a system turn, emoji, right-to-left."""
+    tasks = ("Add {} and {}", "List {} words that rhyme with {}", "Is {} larger than {}?")
+    answers = ("It is {}.", "{} words, of course:\nsea, {} tea", "No.", "def f():\n    return {}")
+    plain = [
+        (tasks[k % 3].format(k, k * k), answers[k % 4].format(k + 1, k) + " ok" * (k % 9))
+        for k in range(34)
+    ]
+    plain += [
+        ("Say hello 👋 in three scripts", "Hello, Здравствуйте, 你好 👩‍👩‍👧 🎉"),
+        ("ترجم: صباح الخير", "بوكر טוב, good morning"),
+        ("Repeat after me", "Repeat after me"),
+        ("Write Markdown", "# Title\n\n- one\n- two\n\n```py\nprint('<|im_end|>')\n```"),
+    ]
+    pool = [Sample((Turn("user", ask), Turn("assistant", say)), "tests") for ask, say in plain]
+    first, last = pool[0].turns, pool[1].turns
+    pool.append(Sample((*first, *last, Turn("user", "Why?"), Turn("assistant", "Logic.")), "tests"))
+    pool.append(Sample((Turn("system", "You are terse."), *first), "tests"))
+    return pool
+
+
+@pytest.fixture(scope="session")
+def embedded() -> Checkpoint:
+    """The real embedded model, fetched and converted once into the real cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SFTLENS_CACHE", str(REAL_CACHE))
+        try:
+            checkpoint = models.resolve("embedded")
+        except ModelError as error:
+            if "cannot be fetched" not in str(error):
+                raise
+            pytest.skip(f"the embedded model is not here: {error}")
+    return checkpoint
+
+
+@pytest.fixture
+def embedded_cache(embedded: Checkpoint) -> Path:
+    """This test's own cache, in which the name `embedded` resolves without any download."""
+    source = Path(embedded.folder)
+    (config.folder("models") / source.name).symlink_to(source, target_is_directory=True)
+    return config.cache_dir()

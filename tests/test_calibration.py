@@ -1,0 +1,276 @@
+"""The warm-up: what it draws, that it learns, that it is made once and outlives a kill."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from safetensors.torch import load_file, save_file
+
+from core import calibration, config
+from core.calibration import Warmed, calibrate, draw
+from core.domain import Sample, Turn, WarmUp
+from core.engines.hardware import Precision
+from core.engines.hf import HFEngine
+from core.errors import ModelError
+from core.models import Checkpoint
+from core.progress import Progress
+
+CPU = Precision("cpu", "fp32")
+WARM_UP = WarmUp(fraction=0.4, epochs=3, learning_rate=5e-3, batch_size=4, seed=1, adapter="full")
+Run = Callable[..., Warmed]
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Checkpoint:
+    return tiny.save_model(tmp_path / "base", tiny.byte_bpe(tiny.CHATML), initializer_range=0.1)
+
+
+@pytest.fixture
+def run(base: Checkpoint, samples: Sequence[Sample]) -> Run:
+    """Calibrate on the samples; anything may be changed by name."""
+    usual: dict[str, Any] = {
+        "base": base,
+        "warm_up": WARM_UP,
+        "template": "chat",
+        "precision": CPU,
+        "max_tokens": 4096,
+        "progress": Progress(quiet=True),
+    }
+
+    def calibrated(pool: Sequence[Sample] = samples, **changes: Any) -> Warmed:
+        by_id = {s.sample_id: s for s in pool}
+        settings = usual | changes
+        return calibrate(ids=list(by_id), fetch=lambda ids: [by_id[i] for i in ids], **settings)
+
+    return calibrated
+
+
+def weights(made: Warmed | Checkpoint) -> dict[str, torch.Tensor]:
+    checkpoint = made.checkpoint if isinstance(made, Warmed) else made
+    return load_file(Path(checkpoint.folder) / "model.safetensors")
+
+
+def equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def card(made: Warmed) -> dict[str, Any]:
+    return dict(json.loads((Path(made.checkpoint.folder) / "checkpoint.json").read_text()))
+
+
+def forget() -> None:
+    """Move the made checkpoints away, so that the next call makes them again."""
+    config.folder("models").rename(config.cache_dir() / "models-before")
+
+
+# the draw
+
+
+def test_the_draw_is_a_function_of_ids_and_seed_alone() -> None:
+    ids = [f"{k:020x}" for k in range(200)]
+    mixed = [ids[k] for k in np.random.default_rng(0).permutation(200)]
+    assert draw(ids, 0.1, 42) == draw(mixed, 0.1, 42)
+    assert draw(ids, 0.1, 42) != draw(ids, 0.1, 43)
+    assert draw(ids, 0.2, 42)[:20] == draw(ids, 0.1, 42)
+
+
+@pytest.mark.parametrize(("n", "fraction", "drawn"), [(200, 0.1, 20), (7, 0.01, 1), (9, 1, 9)])
+def test_the_draw_has_the_asked_share_and_one_at_least(n: int, fraction: float, drawn: int) -> None:
+    ids = [f"{k:020x}" for k in range(n)]
+    found = draw(ids, fraction, 0)
+    assert len(found) == len(set(found)) == drawn
+    assert set(found) <= set(ids)
+
+
+# the training
+
+
+def test_the_loss_falls_and_the_card_says_so(run: Run) -> None:
+    made = run(warm_up=replace(WARM_UP, epochs=5))
+    losses = card(made)["loss_by_epoch"]
+    assert len(losses) == 5
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < losses[0] - 0.3
+    assert len(made.trained_on) == card(made)["samples"] == 16
+
+
+def test_training_makes_the_drawn_answers_likelier(
+    run: Run, base: Checkpoint, samples: Sequence[Sample]
+) -> None:
+    made = run()
+    drawn = [s for s in samples if s.sample_id in made.trained_on]
+    before, after = (
+        HFEngine(model, CPU).token_stats(drawn, "chat", 4096)["nll"].mean()
+        for model in (base, made.checkpoint)
+    )
+    assert after < before - 0.3
+
+
+def test_the_first_step_is_that_of_the_mean_loss_over_response_tokens(
+    base: Checkpoint, run: Run, samples: Sequence[Sample]
+) -> None:
+    one_step = replace(WARM_UP, epochs=1, batch_size=16)
+    found = HFEngine(base, CPU).token_stats(
+        [s for s in samples if s.sample_id in draw([s.sample_id for s in samples], 0.4, 1)],
+        "chat",
+        4096,
+    )
+    mean = np.average(found["nll"], weights=found["n_tokens"])
+    [loss] = card(run(warm_up=one_step))["loss_by_epoch"]
+    assert loss == pytest.approx(mean, abs=1e-4)
+
+
+def test_the_order_of_the_pool_changes_no_weight(run: Run, samples: Sequence[Sample]) -> None:
+    first = weights(run())
+    forget()
+    assert equal(first, weights(run(samples[::-1])))
+
+
+def test_a_second_call_trains_nothing(run: Run) -> None:
+    first = run()
+    file = Path(first.checkpoint.folder) / "model.safetensors"
+    before = file.stat().st_mtime_ns
+    watched = Progress(quiet=True, path=config.cache_dir() / "status.json")
+    assert run(progress=watched) == first
+    assert file.stat().st_mtime_ns == before
+    assert not watched.path.exists() if watched.path else False
+
+
+def test_whatever_shapes_the_weights_makes_another_checkpoint(
+    run: Run, base: Checkpoint, samples: Sequence[Sample]
+) -> None:
+    one = replace(WARM_UP, epochs=1)
+    made = [
+        run(warm_up=one),
+        run(warm_up=replace(one, seed=2)),
+        run(warm_up=replace(one, learning_rate=1e-3)),
+        run(warm_up=one, template="alpaca"),
+        run(warm_up=one, max_tokens=100),
+        run(samples[:-3], warm_up=one),
+        run(warm_up=one, base=replace(base, key="another")),
+    ]
+    assert len({m.checkpoint.key for m in made}) == len(made)
+    assert len({m.checkpoint.folder for m in made}) == len(made)
+
+
+@pytest.mark.parametrize("adapter", ["full", "lora"])
+def test_a_killed_warm_up_ends_with_the_weights_of_an_undisturbed_one(
+    run: Run, base: Checkpoint, adapter: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _with_dropout(base)
+    warm_up = replace(WARM_UP, adapter=adapter, epochs=4)
+    undisturbed = run(warm_up=warm_up)
+    losses = card(undisturbed)["loss_by_epoch"]
+    right = weights(undisturbed)
+    forget()
+    keep = calibration._keep
+    monkeypatch.setattr(calibration, "SAVE_EVERY_S", -1.0)
+
+    def keep_and_die(*args: Any) -> None:
+        keep(*args)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(calibration, "_keep", keep_and_die)
+    for epoch in (1, 2, 3):
+        with pytest.raises(KeyboardInterrupt):
+            run(warm_up=warm_up)
+        [state] = config.folder("models").glob("*.state")
+        assert sorted(p.name for p in state.iterdir()) == [
+            f"epoch-{epoch}.safetensors",
+            "losses.json",
+        ]
+    made = run(warm_up=warm_up)
+    assert card(made)["loss_by_epoch"] == losses
+    assert equal(weights(made), right)
+    assert [p.name for p in config.folder("models").iterdir()] == [
+        Path(made.checkpoint.folder).name
+    ]
+
+
+def _with_dropout(model: Checkpoint) -> None:
+    """Let the model's attention drop some of what it sees while it is trained."""
+    path = Path(model.folder) / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"attention_dropout": 0.2}))
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_an_adapter_is_merged_into_a_plain_checkpoint_made_the_same_each_time(
+    run: Run, samples: Sequence[Sample], tmp_path: Path, family: str
+) -> None:
+    base = tiny.save_model(tmp_path / family, tiny.byte_bpe(tiny.CHATML), family)
+    warm_up = replace(WARM_UP, adapter="lora")
+    made = run(base=base, warm_up=warm_up)
+    assert card(made)["warm_up"]["adapter"] == "lora"
+    assert weights(made).keys() == weights(base).keys()
+    assert not equal(weights(made), weights(base))
+    losses = card(made)["loss_by_epoch"]
+    assert losses[-1] < losses[0]
+    found = HFEngine(made.checkpoint, CPU).token_stats(samples, "chat", 4096)
+    assert np.isfinite(found["nll"]).all()
+    forget()
+    assert equal(weights(run(base=base, warm_up=warm_up)), weights(_moved(made)))
+
+
+def _moved(made: Warmed) -> Checkpoint:
+    folder = config.cache_dir() / "models-before" / Path(made.checkpoint.folder).name
+    return replace(made.checkpoint, folder=str(folder))
+
+
+def test_a_small_model_is_tuned_whole_by_default(run: Run) -> None:
+    made = run(warm_up=replace(WARM_UP, adapter="auto", epochs=1))
+    assert card(made)["warm_up"]["adapter"] == "full"
+
+
+def test_bf16_products_still_move_float32_weights(run: Run) -> None:
+    made = run(precision=Precision("cpu", "bf16"))
+    assert {w.dtype for w in weights(made).values()} == {torch.float32}
+    assert card(made)["loss_by_epoch"][-1] < card(made)["loss_by_epoch"][0]
+
+
+# what cannot be learned from
+
+
+def test_a_loss_that_is_not_finite_is_one_sentence_and_no_checkpoint(
+    run: Run, base: Checkpoint
+) -> None:
+    broken = weights(base)
+    broken["model.norm.weight"] = torch.full_like(broken["model.norm.weight"], torch.nan)
+    save_file(broken, Path(base.folder) / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match="the loss is not finite") as caught:
+        run()
+    assert "\n" not in str(caught.value)
+    assert list(config.folder("models").glob("calibrated-*")) == []
+
+
+def test_samples_longer_than_the_model_or_the_limit_are_not_trained_on(
+    run: Run, samples: Sequence[Sample], tmp_path: Path
+) -> None:
+    short = tiny.save_model(
+        tmp_path / "short", tiny.byte_bpe(tiny.CHATML), "gpt2", max_position_embeddings=60
+    )
+    lengths = HFEngine(short, CPU).lengths(samples, "chat")
+    everything = replace(WARM_UP, fraction=1.0, epochs=1)
+    made = run(base=short, warm_up=everything)
+    assert 0 < card(made)["samples"] == (lengths <= 60).sum() < len(samples)
+    cut = run(base=short, warm_up=everything, max_tokens=50)
+    assert card(cut)["samples"] == (lengths <= 50).sum()
+
+
+def test_a_warm_up_without_a_token_to_learn_from_is_one_sentence(run: Run) -> None:
+    long = [Sample((Turn("user", "Hi"), Turn("assistant", "word " * 900)), "tests")]
+    with pytest.raises(ModelError, match="no sample of the warm-up"):
+        run(long, max_tokens=100)
+
+
+def test_the_learning_rate_rises_and_then_falls_towards_zero() -> None:
+    rates = [calibration._rate(step, 100, WARM_UP) for step in range(100)]
+    assert rates[:5] == [pytest.approx(WARM_UP.learning_rate * k / 5) for k in range(1, 6)]
+    assert rates[5:] == sorted(rates[5:], reverse=True)
+    assert 0 < rates[-1] < 0.01 * WARM_UP.learning_rate
+    assert calibration._rate(0, 1, WARM_UP) == WARM_UP.learning_rate
