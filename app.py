@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.ui import charts, overview
+from pages.ui import charts, overview, sources
 from pages.ui.frame import chart, need_selection, open_page, palette
 
 open_page("Overview")
@@ -13,10 +13,9 @@ overview.numbers(selection)
 
 left, right = st.columns([1, 1], gap="large")
 with left:
-    by_source = overview.by_source(selection)
     chart(
         "Kept by source",
-        lambda: charts.shares(*by_source, palette()),
+        lambda: charts.shares(*sources.shares(selection), palette()),
         "overview_sources",
         empty="The pool has no sources.",
     )

@@ -1,13 +1,17 @@
 """Starts the Streamlit app as a process of its own."""
 
+import contextlib
 import os
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 
 from core import config
 from core.errors import ConfigError
+
+START_S = 60.0
 
 
 @dataclass
@@ -41,10 +45,24 @@ def start(port: int, host: str = "127.0.0.1") -> Server:
         "--server.port", str(free), "--server.address", host,
     ]
     # fmt: on
-    process = subprocess.Popen(
-        command, cwd=config.ROOT, env=environment, stdout=subprocess.DEVNULL
-    )  # the folder with .streamlit/config.toml
-    return Server(f"http://{host}:{free}", process)
+    # The working folder is the one with .streamlit/config.toml.
+    process = subprocess.Popen(command, cwd=config.ROOT, env=environment, stdout=subprocess.DEVNULL)
+    _wait_until_open(process, free, host)
+    shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+    return Server(f"http://[{shown}]:{free}" if ":" in shown else f"http://{shown}:{free}", process)
+
+
+def _wait_until_open(process: "subprocess.Popen[bytes]", port: int, host: str) -> None:
+    """Return when the app takes connections, so that the address that is printed works."""
+    deadline = time.monotonic() + START_S
+    address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection((address, port), 1.0):
+            return
+        time.sleep(0.1)
+    process.terminate()
+    do = "See what it said above, and check the installation with: sftlens doctor."
+    raise ConfigError("app", f"did not start within {START_S:.0f} s", do=do)
 
 
 def _free_port(port: int, host: str) -> int:

@@ -2,7 +2,8 @@
 
 The loss is the mean NLL of response tokens and EOS; the optimiser is AdamW with a cosine
 schedule (5 % warm-up, weight decay 0.01, clipping at 1.0), as in InstructDiff's paper.
-Weights are kept in float32: updates of 1e-5 vanish when a bfloat16 weight is rounded.
+Weights are kept in float32: updates of 1e-5 vanish when a bfloat16 weight is rounded to the
+nearest. A checkpoint that is measured in bfloat16 is therefore rounded by chance.
 """
 
 import math
@@ -23,14 +24,14 @@ from core.domain import WarmUp, content_hash
 from core.engines.hardware import Precision
 from core.engines.hf import HFEngine, load_model, pad, token_batches
 from core.errors import ModelError
-from core.models import Checkpoint
+from core.models import Checkpoint, QuietTransformers
 from core.progress import Progress, Stage
 from core.templates import Encoded, Template, encode
 
 if TYPE_CHECKING:
     import torch
 
-VERSION = 1  # raise it when the same warm-up gives other weights
+VERSION = 2  # raise it when the same warm-up gives other weights
 LORA_FROM_PARAMETERS = 1_000_000_000
 SAVE_EVERY_S = 120.0  # a warm-up that runs longer keeps its state, and resumes from it
 
@@ -111,6 +112,10 @@ def calibrate(
         "samples": len(encoded),
         "loss_by_epoch": losses,
     }
+    if adapter == "lora":
+        model = model.merge_and_unload()
+    if precision.dtype == "bf16":
+        model = _rounded(model, warm_up.seed)
     _save(model, engine.tokenizer, folder, card)
     shutil.rmtree(state, ignore_errors=True)
     return Warmed(checkpoint, frozenset(drawn))
@@ -226,14 +231,31 @@ def _summed_nll(model: Any, batch: Sequence[Encoded], device: str) -> "torch.Ten
     return torch.nn.functional.cross_entropy(logits[kept].float(), targets, reduction="sum")
 
 
+def _rounded(model: Any, seed: int) -> Any:
+    """The model in bfloat16, each weight rounded up or down with the odds of its distance.
+
+    The mean of the updates survives. Rounding to the nearest undoes a light warm-up: a base
+    model out of bfloat16 stands on the grid, and most updates are less than half a step of it.
+    """
+    import torch
+
+    chance = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in model.parameters():
+            bits = weight.float().cpu().contiguous().view(torch.int32)
+            odds = torch.randint(1 << 16, bits.shape, generator=chance, dtype=torch.int32)
+            upper = (bits + odds) & -(1 << 16)  # bfloat16 is the upper half of float32
+            weight.copy_(upper.view(torch.float32))
+    return model.to(torch.bfloat16)
+
+
 def _save(model: Any, tokenizer: Any, folder: Path, card: dict[str, Any]) -> None:
-    """Save weights (an adapter merged into them), tokenizer and card; all of it or nothing."""
+    """Save weights, tokenizer and card; all of it or nothing."""
     part = Path(f"{folder}.part")
     shutil.rmtree(part, ignore_errors=True)
-    if hasattr(model, "merge_and_unload"):
-        model = model.merge_and_unload()
-    model.save_pretrained(part)
-    tokenizer.save_pretrained(part)
+    with QuietTransformers():
+        model.save_pretrained(part)
+        tokenizer.save_pretrained(part)
     files.write_json(part / "checkpoint.json", card)
     shutil.rmtree(folder, ignore_errors=True)
     part.replace(folder)

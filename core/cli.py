@@ -6,6 +6,7 @@ SFTLens (one line with the log file's name), 130 stopped by Ctrl-C.
 
 import errno
 import logging
+import signal
 import sys
 import time
 import traceback
@@ -30,10 +31,16 @@ def note(text: str) -> None:
     click.echo(text, err=True)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="sftlens")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Choose which instruction data to fine-tune on, and see why."""
+    if context.invoked_subcommand is None:
+        echo(context.get_help())
 
 
 @cli.command()
@@ -265,7 +272,8 @@ def select(
     from core.recipe import Recipe, Rule
     from core.store import runs as stored
 
-    build(method)
+    changed = _pairs(params, "--set")
+    typed = build(method).with_params(changed)
     Budget.parse(budget)
     with store.connect() as con:
         run_id = run_id or stored.newest_run(con, pool, method).run_id
@@ -273,7 +281,7 @@ def select(
         pool=pool,
         method=method,
         run_id=run_id,
-        params=_pairs(params, "--set"),
+        params={name: getattr(typed, name) for name in changed},
         rules=Rule.parse_all(rules),
         policy=check_policy(policy),
         budget=budget,
@@ -328,16 +336,19 @@ def _pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:
 
 
 def _short(text: str, width: int = 92) -> str:
-    line = " ".join(text.split())
+    line = "".join(c if c.isprintable() else "�" for c in " ".join(text.split()))
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
 def main() -> None:
     """Run a command; turn every error into one line and an exit code."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    # `kill`, `docker stop` and the app's Stop button end a command as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = cli.main(standalone_mode=False, prog_name="sftlens")
-        sys.exit(code if isinstance(code, int) else 0)
+    except SystemExit:
+        sys.exit(0)  # click's answer when the reader has gone: sftlens pools | head -1
     except SFTLensError as error:
         _end(str(error), 2)
     except click.ClickException as error:
@@ -346,10 +357,10 @@ def main() -> None:
         _end(" ".join(error.format_message().split()) + do, 2)
     except (KeyboardInterrupt, click.Abort):
         _end("stopped; what was measured is kept, and the same command goes on from there", 130)
-    except BrokenPipeError:
-        sys.exit(0)
     except Exception as error:
         _fault(error)
+    else:
+        sys.exit(code if isinstance(code, int) else 0)
 
 
 def _fault(error: Exception) -> None:

@@ -5,11 +5,13 @@ import json
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from pydantic import BaseModel, Field, ValidationError
 
 from core import files, runs, store
 from core.domain import Sample, Turn
@@ -107,28 +109,40 @@ def export(recipe: Recipe, layout: Layout, out: Path) -> dict[str, Any]:
 
     Raises:
         RunError, BudgetError: see `selection.select`.
-        ManifestError: the folder holds files of another export.
+        ManifestError: the folder holds files of another export, or cannot be written.
     """
     selection = select(recipe)
     subset = selection.subset
-    manifest_path = out / "manifest.json"
-    others = [p.name for p in out.iterdir()] if out.is_dir() else []
-    if others and not manifest_path.is_file():
-        do = "Give a new or empty folder: --out DIR."
-        raise ManifestError(out, "the folder is not empty", got=sorted(others)[:3], do=do)
-    sides = {"subset": subset.chosen}
+    sides = {f"subset.{layout.file}": subset.chosen}
     if layout.rejected:
-        sides["rejected"] = np.flatnonzero(~subset.mask)
+        sides[f"rejected.{layout.file}"] = np.flatnonzero(~subset.mask)
     written: dict[str, Any] = {}
     notes: Counter[str] = Counter()
-    for side, rows in sides.items():
-        path = out / f"{side}.{layout.file}"
-        with files.whole(path) as part:
-            _write(part, _records(selection, layout, rows.tolist(), notes), layout)
-            written[path.name] = {"rows": len(rows), **_digest(part)}
-    manifest = _manifest(selection, layout, written, notes)
-    files.write_json(manifest_path, manifest)
+    try:
+        _check_folder(out, list(sides))
+        with ExitStack() as stack:  # no file gets its name before all of them are whole
+            for name, rows in sides.items():
+                part = stack.enter_context(files.whole(out / name))
+                _write(part, _records(selection, layout, rows.tolist(), notes), layout)
+                written[name] = {"rows": len(rows), **_digest(part)}
+            (out / "manifest.json").unlink(missing_ok=True)  # it speaks of the files before
+        manifest = _manifest(selection, layout, written, notes)
+        files.write_json(out / "manifest.json", manifest)
+    except OSError as error:
+        do = "Free some space, or give another folder: --out DIR."
+        got = error.strerror or str(error)
+        raise ManifestError(out, "the files cannot be written", got=got, do=do) from error
     return manifest
+
+
+def _check_folder(out: Path, names: Sequence[str]) -> None:
+    """Refuse a folder with anything but an earlier export of the same files, or its replay."""
+    there = {p.name for p in out.iterdir() if p.suffix != ".part"} if out.is_dir() else set()
+    others = there - {"manifest.json", "replay", *names}
+    if others or (there and "manifest.json" not in there):
+        do = "Give a new or empty folder: --out DIR."
+        got = sorted(others or there)[:3]
+        raise ManifestError(out, "the folder holds other files", got=got, do=do)
 
 
 def preview(selection: Selection, layout: Layout, rows: int) -> list[dict[str, Any]]:
@@ -155,54 +169,79 @@ def replay(manifest_path: Path, out: Path | None = None) -> Replayed:
     Written to `out`, by default a folder `replay` beside the manifest.
 
     Raises:
-        ManifestError: not a manifest, or of a newer layout.
+        ManifestError: not a manifest, of a newer layout, or `out` is the manifest's own folder.
         RunError: the run behind it is not in the store.
     """
-    manifest = files.read_json(manifest_path)
-    if not manifest_path.is_file():
-        raise ManifestError(manifest_path, "there is no such file", do="Check the path.")
-    if not isinstance(manifest, dict) or manifest.get("manifest") != MANIFEST:
-        got = manifest.get("manifest", "no version") if isinstance(manifest, dict) else "no object"
-        do = "Give the manifest.json that an export wrote."
-        raise ManifestError(manifest_path, "is not a manifest I can read", got=got, do=do)
-    try:
-        recipe = Recipe.load(manifest["recipe"])
-        layout = Layout(**manifest["layout"])
-        pool, expected = manifest["pool"], manifest["files"]
-        now = _pool_now(recipe, pool)
-    except (KeyError, TypeError) as error:
-        do = "Give the manifest.json that an export wrote."
-        raise ManifestError(
-            manifest_path, "a field is missing or wrong", got=error, do=do
-        ) from None
+    was = _read_manifest(manifest_path)
     folder = out or manifest_path.parent / "replay"
-    made = export(recipe, layout, folder)
+    if folder.resolve() == manifest_path.parent.resolve():
+        do = "Give another folder: --out DIR."
+        raise ManifestError(folder, "holds the files that the replay is compared with", do=do)
+    now = _pool_now(was.recipe, was.pool)
+    made = export(was.recipe, was.layout, folder)
     differences = [now] if now else []
-    for name, facts in expected.items():
-        found = made["files"].get(name)
-        if found is None:
-            differences.append(f"{name}: not made by this layout")
-        elif found["sha256"] != facts.get("sha256"):
+    for name in sorted(was.files | made["files"]):
+        then, found = was.files.get(name), made["files"].get(name)
+        if then is None or found is None:
+            differences.append(f"{name}: {'not in the manifest' if found else 'not made'}")
+        elif found["sha256"] != then.sha256:
             differences.append(
-                f"{name}: {found['rows']:,} rows, {facts.get('rows'):,} expected;"
-                f" SHA-256 {found['sha256'][:12]}, not {facts.get('sha256')[:12]}"
+                f"{name}: {found['rows']:,} rows, {then.rows:,} expected;"
+                f" SHA-256 {found['sha256'][:12]}, not {then.sha256[:12]}"
             )
     if differences:
-        old, new = manifest.get("versions", {}), made["versions"]
+        new = made["versions"]
         differences += [
-            f"{k}: {old.get(k)} then, {new[k]} now" for k in new if old.get(k) != new[k]
+            f"{k}: {was.versions.get(k)} then, {new[k]} now"
+            for k in new
+            if was.versions.get(k) != new[k]
         ]
     return Replayed(folder, tuple(made["files"]), tuple(differences))
 
 
-def _pool_now(recipe: Recipe, pool: dict[str, Any]) -> str:
+class _Written(BaseModel):
+    rows: int
+    sha256: str
+
+
+class _Pool(BaseModel):
+    fingerprint: str
+
+
+class _Manifest(BaseModel):
+    """The fields of a manifest that a replay reads."""
+
+    recipe: Recipe
+    layout: Layout
+    pool: _Pool
+    files: dict[str, _Written]
+    versions: dict[str, str] = Field(default_factory=dict)
+
+
+def _read_manifest(path: Path) -> _Manifest:
+    manifest = files.read_json(path)
+    do = "Give the manifest.json that an export wrote."
+    if not path.is_file():
+        raise ManifestError(path, "there is no such file", do=do)
+    if not isinstance(manifest, dict) or manifest.get("manifest") != MANIFEST:
+        got = manifest.get("manifest", "no version") if isinstance(manifest, dict) else "no object"
+        raise ManifestError(path, "is not a manifest I can read", got=got, do=do)
+    try:
+        return _Manifest.model_validate(manifest)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field, what = ".".join(map(str, first["loc"])), first["msg"].lower()
+        raise ManifestError(path, f"its field {field} is wrong: {what}", do=do) from None
+
+
+def _pool_now(recipe: Recipe, pool: _Pool) -> str:
     """What is different about the run's pool, or an empty text."""
     with store.connect() as con:
         pools.get_pool(con, recipe.pool)
         run = stored.get_run(con, recipe.run_id)
-    if run is None or run.fingerprint == pool["fingerprint"]:
+    if run is None or run.fingerprint == pool.fingerprint:
         return ""  # a missing run is the error of `select`
-    return f"pool {recipe.pool}: fingerprint {run.fingerprint}, not {pool['fingerprint']}"
+    return f"pool {recipe.pool}: fingerprint {run.fingerprint}, not {pool.fingerprint}"
 
 
 def _records(

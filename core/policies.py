@@ -14,7 +14,10 @@ import numpy as np
 from core.domain import FloatN, IntN
 from core.errors import BudgetError
 
-PATTERN = re.compile(r"\s*(\d+(?:[._,]\d+)*)\s*(%?)\s*(tokens?|tok|samples?)?\s*")
+# 1,000 and 1_000 have thousands separators; 1,5 is refused rather than read as 15
+PATTERN = re.compile(
+    r"\s*([0-9]+(?:[_,][0-9]{3})*(?:\.[0-9]+)?)\s*(%?)\s*(tokens?|tok|samples?)?\s*"
+)
 POLICIES = ("top",)
 
 

@@ -2,10 +2,12 @@
 
 import json
 import os
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 
 from core import config, files, records, store
@@ -15,6 +17,7 @@ from core.progress import Progress
 from core.store import pools
 
 BATCH = 4096  # samples held in memory at a time
+LEFT_S = 86_400.0  # a spool file this old belongs to an import that was killed
 
 
 @dataclass
@@ -82,18 +85,18 @@ def import_files(
         RecordError: a file cannot be read, or nothing in it can become a sample.
         PoolError: the name is taken by a pool of the other kind, or is not a name.
     """
-    if not name.strip() or len(name) > 80 or any(c in name for c in "/\\\n\0"):
-        raise PoolError("--pool", "is not a name", got=name, do="Use up to 80 plain characters.")
+    _check_names(name, paths)
     config.check_writable()
     books = Books()
     rejected: list[Quarantined] = []
     spool = config.folder("spool") / f"import-{os.getpid()}.parquet"
+    _sweep(spool.parent)
     try:
         sources = _sources(paths, mapping, limit, books, rejected, progress or Progress(quiet=True))
         _write_spool(spool, sources)
         if books.read and books.quarantined == books.read:
-            reason = books.first_quarantined[0]
-            raise RecordError(paths[0], f"no record could become a sample; first: {reason}")
+            what = f"no record could become a sample; first: {books.first_quarantined[0]}"
+            raise RecordError(paths[0], what, do="Mend the file, or name its columns with --map.")
         with store.connect(write=True) as con:
             added = pools.add_pool(con, name, kind, spool)
     except OSError as error:
@@ -103,6 +106,23 @@ def import_files(
     books.imported, books.duplicates = added.imported, added.duplicates
     books.quarantine_file = _write_quarantine(name, rejected)
     return books, added.pool
+
+
+def _check_names(name: str, paths: Sequence[Path]) -> None:
+    plain = name.isprintable() and not any(c in name for c in "/\\") and name == name.strip()
+    if not name or len(name) > 80 or not plain or name.startswith("-"):
+        raise PoolError("--pool", "is not a name", got=name, do="Use up to 80 plain characters.")
+    for path in paths:
+        if any("\udc80" <= c <= "\udcff" for c in path.name):  # it may be the samples' source
+            raise RecordError(path, "its name is not valid UTF-8", do="Rename the file.")
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed imports left a day ago or more."""
+    for path in folder.glob("import-*.parquet"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > LEFT_S:
+                path.unlink()
 
 
 def _sources(
@@ -153,8 +173,8 @@ def _write_quarantine(name: str, rejected: Sequence[Quarantined]) -> Path | None
         return None
     folder = config.folder("quarantine")
     stem = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
-    number = len(list(folder.glob(f"{stem}-*.jsonl"))) + 1
-    path = folder / f"{stem}-{number}.jsonl"
+    names = (folder / f"{stem}-{number}.jsonl" for number in count(1))
+    path = next(path for path in names if not path.exists())
     with files.whole(path) as part, part.open("w", encoding="utf8", newline="\n") as out:
         for item in rejected:
             line = {"where": item.where, "reason": item.reason, "record": item.raw}

@@ -62,12 +62,12 @@ class Rule(BaseModel):
 
     def __str__(self) -> str:
         name = self.column.replace("_", " ")
-        if self.low is None or self.high is None:
-            return (
-                f"{name} ≥ {self.low:.4g}"
-                if self.high is None and self.low is not None
-                else (f"{name} ≤ {self.high:.4g}")
-            )
+        if self.low is None and self.high is None:
+            return f"{name} is a number"
+        if self.high is None:
+            return f"{name} ≥ {self.low:.4g}"
+        if self.low is None:
+            return f"{name} ≤ {self.high:.4g}"
         return f"{self.low:.4g} ≤ {name} ≤ {self.high:.4g}"
 
 
@@ -148,11 +148,14 @@ def apply(recipe: Recipe, scores: Scores, columns: Mapping[str, FloatN]) -> Subs
         columns: the (n,) columns that rules may name; `n_tokens` feeds token budgets.
 
     Raises:
-        BudgetError: a rule names a column that is not there.
+        BudgetError: a rule names a column that is not there, or tokens were never counted.
     """
     n = len(scores.value)
     check_policy(recipe.policy)
     budget = Budget.parse(recipe.budget)
+    if budget.unit == "tokens" and "n_tokens" not in columns:
+        do = "Give samples (160) or per cent (10%)."
+        raise BudgetError("--budget", "this run has no token counts", got=recipe.budget, do=do)
     n_tokens = columns.get("n_tokens", np.full(n, np.nan))
     verdict = np.array([r and f"not scored: {r}" for r in scores.reasons()], object)
     value = scores.value.copy()

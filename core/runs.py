@@ -4,9 +4,10 @@ import os
 import signal as signals_of_the_system
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from core import __version__, blocks, calibration, config, files, models, store
 from core.domain import Pool, RunSpec, Sample, Scores, content_hash
 from core.engines import loader
 from core.engines.hardware import Precision, choose
-from core.errors import PoolError, RunError
+from core.errors import PoolError, RunError, SFTLensError
 from core.executors import Executor, Serial
 from core.methods import Method, build
 from core.models import Checkpoint
@@ -26,6 +27,8 @@ from core.progress import Progress, duration
 from core.signals import Signal
 from core.store import pools
 from core.store import runs as stored
+
+GOES_ON = "stopped; the next call goes on where it was"
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class Job:
     def sentence(self) -> str:
         """`measuring base: 25 %, 612 tokens/s, 40 s left`, or how it ended."""
         f = self.facts
+        if self.state == "stopped":
+            return GOES_ON
         if self.state != "running" or not f.get("total"):
             return str(f.get("message", self.state))
         left = "" if f.get("left_s") is None else f", {duration(f['left_s'])} left"
@@ -70,11 +75,7 @@ def execute(
         RunError: another process is scoring this pool.
     """
     method = build(spec.method, spec.params)
-    with store.connect() as con:
-        pool = pools.get_pool(con, spec.pool)
-    if pool.kind != "pool" or not len(pool):
-        what = "is a query set" if pool.kind != "pool" else "holds no samples"
-        raise PoolError(spec.pool, what, do="Choose a pool of samples: sftlens pools.")
+    pool = _scorable(spec.pool)
     config.check_writable()
     job = job_id(spec)
     progress = progress or Progress(quiet=True)
@@ -85,10 +86,23 @@ def execute(
         try:
             return _execute(spec, method, pool, progress, executor or Serial())
         except BaseException as error:
-            stopped = isinstance(error, KeyboardInterrupt)
-            message = "stopped; the next call goes on where it was" if stopped else str(error)
-            _report_end(progress, "stopped" if stopped else "failed", message)
+            if isinstance(error, KeyboardInterrupt):
+                _report_end(progress, "stopped", GOES_ON)
+            else:
+                ours = not isinstance(error, SFTLensError | OSError)
+                message = f"a fault of SFTLens: {error!r}" if ours else str(error)
+                _report_end(progress, "failed", message)
             raise
+
+
+def _scorable(name: str) -> Pool:
+    """The pool by this name, if it is one that can be scored."""
+    with store.connect() as con:
+        pool = pools.get_pool(con, name)
+    if pool.kind != "pool" or not len(pool):
+        what = "is a query set" if pool.kind != "pool" else "holds no samples"
+        raise PoolError(name, what, do="Choose a pool of samples: sftlens pools.")
+    return pool
 
 
 def _execute(
@@ -101,6 +115,7 @@ def _execute(
         [
             "run",
             method.version,
+            pool.name,  # a run belongs to one pool; its parts are shared by all
             pool.fingerprint,
             method.name,
             method.model_dump(),
@@ -226,18 +241,31 @@ def versions() -> dict[str, str]:
 
 
 def job_id(spec: RunSpec) -> str:
-    """Names a job by what was asked for."""
-    return content_hash(["job", asdict(spec)], 12)
+    """Names a job by what was asked for, however its parameters were written.
+
+    Raises:
+        MethodError: the method or a parameter is wrong.
+    """
+    params = build(spec.method, spec.params).model_dump()
+    return content_hash(["job", asdict(spec) | {"params": params}], 12)
 
 
 def launch(spec: RunSpec) -> str:
     """Start scoring in a process of its own, and return its job id at once.
 
-    The process runs the CLI, so it does exactly what the person's own command would.
+    The process runs the CLI, so it does exactly what the person's own command would. A job
+    that is running already is left alone.
+
+    Raises:
+        MethodError: the method or a parameter is wrong.
+        PoolError: the pool is unknown, empty, or a query set.
+        ConfigError: the cache cannot be written.
     """
-    build(spec.method, spec.params)
-    config.check_writable()
     job = job_id(spec)
+    _scorable(spec.pool)
+    config.check_writable()
+    if any(j.job_id == job and j.state == "running" for j in jobs()):
+        return job
     # fmt: off
     command = [
         sys.executable, "-m", "core.cli", "score", spec.pool, spec.method, "--model", spec.model,
@@ -261,6 +289,7 @@ def launch(spec: RunSpec) -> str:
     files.write_json(
         _status_path(job), starting | {"pid": process.pid, "started": _start_of(process.pid)}
     )
+    threading.Thread(target=process.wait, daemon=True).start()  # so that it leaves no zombie
     return job
 
 
@@ -284,7 +313,9 @@ def stop(job: str) -> None:
     """Ask a running job to stop; what it measured is kept."""
     found = next((j for j in jobs() if j.job_id == job), None)
     if found is not None and found.state == "running":
-        os.kill(int(found.facts["pid"]), signals_of_the_system.SIGINT)
+        with suppress(ProcessLookupError):  # it ended meanwhile
+            # not SIGINT, which a process that a shell put into the background ignores
+            os.kill(int(found.facts["pid"]), signals_of_the_system.SIGTERM)
 
 
 def _state(facts: Mapping[str, Any]) -> str:
@@ -292,8 +323,11 @@ def _state(facts: Mapping[str, Any]) -> str:
     state = str(facts.get("state", "stopped"))
     if state != "running":
         return state
-    start = _start_of(int(facts.get("pid", 0)))
-    return "running" if start is not None and start == facts.get("started") else "stopped"
+    start, then = _start_of(int(facts.get("pid", 0))), facts.get("started")
+    if start is None or then is None:
+        return "stopped"
+    # The system counts from its boot, whose time on the clock may move by a second.
+    return "running" if abs(start - float(then)) < 2.0 else "stopped"
 
 
 def _start_of(pid: int) -> float | None:
@@ -323,6 +357,14 @@ def _report_end(progress: Progress, state: str, message: str, **facts: Any) -> N
         return
 
 
+def _report_refused(job: str, message: str) -> None:
+    """Let the status that `launch` wrote for this very process say why it never began."""
+    facts = files.read_json(_status_path(job))
+    if isinstance(facts, dict) and facts.get("pid") == os.getpid():
+        ended = Progress(_status_path(job), facts, quiet=True)
+        _report_end(ended, "failed", message)
+
+
 @contextmanager
 def _alone(spec: RunSpec, job: str) -> Iterator[None]:
     """Hold the pool's scoring lock; the operating system frees it when the process dies."""
@@ -343,7 +385,9 @@ def _alone(spec: RunSpec, job: str) -> Iterator[None]:
         )
         who = f"process {other.facts.get('pid')} ({other.sentence()})" if other else "a process"
         do = "Wait for it (sftlens status), or stop it; what it measured is kept."
-        raise RunError(spec.pool, f"is being scored by {who}", do=do) from None
+        error = RunError(spec.pool, f"is being scored by {who}", do=do)
+        _report_refused(job, str(error))
+        raise error from None
     try:
         yield
     finally:

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.ui import cards, charts, thresholds
+from pages.ui import cards, charts, sources, thresholds
 from pages.ui.frame import chart, need_selection, open_page, palette
 from pages.ui.glossary import term
 
@@ -22,6 +22,8 @@ with left:
         empty="No sample has an entropy under both models.",
         about=term("entropy"),
     )
+    st.markdown("**By source**")
+    sources.table(selection, "nll_drop", "entropy_drop")
 with right:
     chart(
         "NLL drop",

@@ -15,6 +15,7 @@ REAL_CACHE = config.cache_dir()  # before any test moves it
 REPORT: list[str] = []  # measured figures, shown at the end of the session
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two threads collapse beside another busy process
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -227,10 +227,35 @@ def test_a_small_model_is_tuned_whole_by_default(run: Run) -> None:
     assert card(made)["warm_up"]["adapter"] == "full"
 
 
-def test_bf16_products_still_move_float32_weights(run: Run) -> None:
-    made = run(precision=Precision("cpu", "bf16"))
-    assert {w.dtype for w in weights(made).values()} == {torch.float32}
-    assert card(made)["loss_by_epoch"][-1] < card(made)["loss_by_epoch"][0]
+def test_what_a_light_warm_up_learned_survives_the_rounding_to_bf16(
+    run: Run, base: Checkpoint, samples: Sequence[Sample]
+) -> None:
+    on_grid = {name: w.bfloat16().float() for name, w in weights(base).items()}
+    save_file(on_grid, Path(base.folder) / "model.safetensors", metadata={"format": "pt"})
+    light = replace(WARM_UP, fraction=1.0, epochs=1, batch_size=16, learning_rate=3e-5)
+
+    def nll(checkpoint: Checkpoint) -> np.ndarray:
+        return np.asarray(HFEngine(checkpoint, CPU).token_stats(samples, "chat", 4096)["nll"])
+
+    exact, rounded = (run(warm_up=light, precision=p) for p in (CPU, Precision("cpu", "bf16")))
+    assert {w.dtype for w in weights(rounded).values()} == {torch.bfloat16}
+    nearest = {name: w.bfloat16().float() for name, w in weights(exact).items()}
+    drops = [nll(base) - nll(made.checkpoint) for made in (exact, rounded)]
+    save_file(nearest, Path(exact.checkpoint.folder) / "model.safetensors", {"format": "pt"})
+    lost = nll(base) - nll(exact.checkpoint)
+    assert drops[1].mean() == pytest.approx(drops[0].mean(), rel=0.25)
+    assert lost.mean() < 0.5 * drops[0].mean(), "too strong a warm-up to say anything"
+
+
+def test_rounding_by_chance_keeps_the_mean_and_what_is_on_the_grid() -> None:
+    step = 2.0**-7  # of bfloat16 between 1 and 2
+    layer = torch.nn.Linear(1000, 200, bias=False)
+    for share in (0.0, 0.1, 0.5):
+        torch.nn.init.constant_(layer.weight, -1 - share * step)
+        found = calibration._rounded(layer, 3).weight.double()
+        assert {-1.0, -1 - step} >= set(found.unique().tolist())
+        assert found.mean().item() == pytest.approx(-1 - share * step, abs=0.01 * step)
+        layer = layer.float()
 
 
 # what cannot be learned from

@@ -37,9 +37,9 @@ class DifferentialEntropy(Method):
     )
     warm_up_epochs: int = Field(3, ge=1, le=20, description="passes over the warm-up samples")
     warm_up_learning_rate: float = Field(
-        2e-5, gt=0, le=1e-2, description="peak learning rate of the warm-up"
+        5e-5, gt=0, le=1e-2, description="peak learning rate of the warm-up"
     )
-    warm_up_batch: int = Field(16, ge=1, le=512, description="samples in one warm-up step")
+    warm_up_batch: int = Field(8, ge=1, le=512, description="samples in one warm-up step")
     warm_up_adapter: Literal["auto", "full", "lora"] = Field(
         "auto", description="weights that move: all, a LoRA adapter, or by size of the model"
     )

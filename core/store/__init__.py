@@ -5,19 +5,21 @@ question opens the file, asks, and closes it; when another process is in the way
 """
 
 import random
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import duckdb
 
-from core import config
+from core import config, files
 from core.errors import StoreError
 from core.store import schema
 
 Connection = duckdb.DuckDBPyConnection
 WAIT_S = 20.0
+_WRITING = threading.Lock()  # DuckDB lets the threads of one process write at once, and conflict
 
 
 class NoStoreError(StoreError):
@@ -28,8 +30,8 @@ class NoStoreError(StoreError):
 def connect(*, write: bool = False, path: Path | None = None) -> Iterator[Connection]:
     """Open the store for one piece of work, at the current schema.
 
-    With `write` the body is one transaction: all of it is kept or none of it. A reader
-    brings an older file up to date first.
+    With `write` the body is one transaction: all of it is kept or none of it; it must not
+    open the store to write again. A reader brings an older file up to date first.
 
     Raises:
         NoStoreError: reading, and there is no file.
@@ -41,20 +43,42 @@ def connect(*, write: bool = False, path: Path | None = None) -> Iterator[Connec
         config.check_writable()
     elif not path.is_file():
         raise NoStoreError(path, "there is no store yet", do="Import a file, or run: sftlens demo.")
-    con = _open(path, write=write)
-    try:
-        if not schema.check(con, path):
-            if not write:
-                con.close()
-                with connect(write=True, path=path):
-                    pass
-                con = _open(path, write=False)
-            else:
-                schema.migrate(con)
-        with _transaction(con, path) if write else _reading(path):
-            yield con
-    finally:
-        con.close()
+    with _WRITING if write else nullcontext():
+        if not path.is_file():
+            _make(path)
+        con = _open(path, write=write)
+        try:
+            with _writing(path) if write else _reading(path):
+                if not schema.check(con, path):
+                    con = _migrated(con, path, write=write)
+                if write:
+                    con.begin()
+                yield con
+                if write:
+                    con.commit()  # closing without it rolls back
+        finally:
+            con.close()
+
+
+def _make(path: Path) -> None:
+    """Put an empty file there, whole: a kill or a full disk leaves none that is half made."""
+    import filelock
+
+    with _writing(path), filelock.FileLock(f"{path}.lock"):
+        if not path.is_file():
+            with files.whole(path) as part:
+                duckdb.connect(str(part)).close()
+
+
+def _migrated(con: Connection, path: Path, *, write: bool) -> Connection:
+    """A connection to the file with every step applied; a reader lets a writer do it."""
+    if write:
+        schema.migrate(con)
+        return con
+    con.close()
+    with connect(write=True, path=path):
+        pass
+    return _open(path, write=False)
 
 
 def _open(path: Path, *, write: bool) -> Connection:
@@ -87,15 +111,16 @@ def _damaged(path: Path, error: Exception) -> StoreError:
 
 
 @contextmanager
-def _transaction(con: Connection, path: Path) -> Iterator[None]:
-    """Commit when the body succeeds, roll back when it does not."""
-    con.begin()
+def _writing(path: Path) -> Iterator[None]:
+    """Tell a disk that is full from a fault; it may show at the commit alone."""
     try:
         yield
-        con.commit()
-    except (OSError, duckdb.IOException) as error:
-        raise _full(path, error) from error
-    except duckdb.FatalException as error:
+    except (
+        OSError,
+        duckdb.IOException,
+        duckdb.TransactionException,
+        duckdb.FatalException,
+    ) as error:
         raise _full(path, error) from error
 
 

@@ -1,6 +1,7 @@
 """Writing and reading pools."""
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,7 @@ def add_pool(con: Connection, name: str, kind: PoolKind, parquet: Path) -> Added
         "  SELECT * FROM read_parquet(?) i WHERE NOT EXISTS"
         "   (SELECT 1 FROM samples s WHERE s.pool = ? AND s.sample_id = i.sample_id)"
         "  QUALIFY row_number() OVER (PARTITION BY sample_id ORDER BY seq) = 1)",
-        [start, str(parquet), name],
+        [start, _literal(parquet), name],
     )
     con.execute(
         "INSERT INTO samples SELECT ?, position, sample_id, source, n_turns, n_chars, preview,"
@@ -85,13 +86,18 @@ def add_pool(con: Connection, name: str, kind: PoolKind, parquet: Path) -> Added
         [name],
     )
     imported = _count(con, "SELECT count(*) FROM incoming")
-    read = _count(con, "SELECT count(*) FROM read_parquet(?)", str(parquet))
+    read = _count(con, "SELECT count(*) FROM read_parquet(?)", _literal(parquet))
     con.execute("DROP TABLE incoming")
     _stamp(con, name, kind)
     return Added(imported, read - imported, get_pool(con, name))
 
 
 _KINDS = {"pool": "pool", "query": "query set"}
+
+
+def _literal(path: Path) -> str:
+    """The path for `read_parquet`, which takes `*` and `[1]` in it for a pattern."""
+    return re.sub(r"([*?\[])", r"[\1]", str(path))
 
 
 def _count(con: Connection, sql: str, *bound: object) -> int:

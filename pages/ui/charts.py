@@ -132,7 +132,7 @@ def entropy_density(
         showlegend=False,
     )
     for name, mask, colour, size in (
-        ("dropped", ~kept, palette.other, 4),
+        ("dropped", ~kept, palette.muted, 4),
         ("kept", kept, palette.kept, 6),
     ):
         rows = np.flatnonzero(finite & mask)
@@ -143,7 +143,7 @@ def entropy_density(
             mode="markers",
             name=name,
             customdata=rows,
-            marker={"color": colour, "size": size, "opacity": 0.85},
+            marker={"color": colour, "size": size, "opacity": 0.8},
             hovertemplate=f"{name}: base %{{x:.3f}}, calibrated %{{y:.3f}} nats<extra></extra>",
         )
     _quadrants(figure, float(np.median(x)), float(np.median(y)), palette)
@@ -151,7 +151,7 @@ def entropy_density(
         title="entropy, base model (nats per response token)", range=[edges[0], edges[-1]]
     )
     figure.update_yaxes(title="entropy, calibrated model", range=[edges[0], edges[-1]])
-    return _dressed(figure, palette, 560)
+    return _dressed(figure, palette, 500)
 
 
 def _quadrants(figure: "go.Figure", x: float, y: float, palette: Palette) -> None:

@@ -1,6 +1,7 @@
 """Cached reads: the only file under pages/ that opens the store.
 
-Answers are kept under a stamp of the store's file, so they follow what other processes write.
+Answers are kept under `at`, a stamp of the store's file, so they follow what other processes
+write (Streamlit would not hash an argument that begins with an underscore).
 They are shared between sessions and must not be changed by who reads them.
 """
 
@@ -35,7 +36,7 @@ def pools() -> pd.DataFrame:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _pools(_: Stamp) -> pd.DataFrame:
+def _pools(at: Stamp) -> pd.DataFrame:
     try:
         with store.connect() as con:
             return views.pools(con)
@@ -50,7 +51,7 @@ def scored(pool: str | None = None) -> pd.DataFrame:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _runs(_: Stamp) -> pd.DataFrame:
+def _runs(at: Stamp) -> pd.DataFrame:
     try:
         with store.connect() as con:
             return views.runs(con)
@@ -64,12 +65,12 @@ def select(recipe: Recipe) -> selection.Selection:
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _select(_: Stamp, recipe: str) -> selection.Selection:
+def _select(at: Stamp, recipe: str) -> selection.Selection:
     return selection.select(Recipe.model_validate_json(recipe))
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _rows(_: Stamp, pool: str) -> pd.DataFrame:
+def _rows(at: Stamp, pool: str) -> pd.DataFrame:
     with store.connect() as con:
         return views.pool_rows(con, pool)
 
@@ -80,7 +81,7 @@ def rows(pool: str) -> pd.DataFrame:
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def _previews(_: Stamp, pool: str, positions: tuple[int, ...]) -> pd.DataFrame:
+def _previews(at: Stamp, pool: str, positions: tuple[int, ...]) -> pd.DataFrame:
     with store.connect() as con:
         return views.previews(con, pool, positions)
 

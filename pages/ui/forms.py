@@ -1,5 +1,6 @@
 """Fields of a method -> widgets. Bounds, defaults and help come from the fields themselves."""
 
+from collections.abc import Callable
 from typing import Any, Literal, get_args, get_origin
 
 import streamlit as st
@@ -8,37 +9,43 @@ from pydantic.fields import FieldInfo
 from core.methods import Method
 
 
-def field_widget(name: str, field: FieldInfo, value: Any, key: str) -> Any:
-    """One widget for one parameter; returns its value."""
+def field_widget(
+    name: str, field: FieldInfo, value: Any, key: str, changed: Callable[[], None] | None = None
+) -> Any:
+    """One widget for one parameter; returns its value, and calls `changed` when a person moves it.
+
+    `value` is what it shows first; afterwards the widget's own state counts.
+    """
     label = name.replace("_", " ")
+    st.session_state.setdefault(key, value)  # a default beside a set state would be a warning
     hint = str(field.description or "")
     hint = hint[:1].upper() + hint[1:] + "."
     if get_origin(field.annotation) is Literal:
         options = list(get_args(field.annotation))
-        return st.selectbox(label, options, index=options.index(value), key=key, help=hint)
+        return st.selectbox(label, options, key=key, help=hint, on_change=changed)
     if field.annotation is bool:
-        return st.checkbox(label, value=value, key=key, help=hint)
+        return st.checkbox(label, key=key, help=hint, on_change=changed)
     low, high = _bounds(field)
     if field.annotation is int:
         return st.number_input(
             label,
             min_value=None if low is None else int(low),
             max_value=None if high is None else int(high),
-            value=int(value),
             step=1,
             key=key,
             help=hint,
+            on_change=changed,
         )
     tiny = value and abs(value) < 0.01
     return st.number_input(
         label,
         min_value=low,
         max_value=high,
-        value=float(value),
         step=value / 2 if tiny else 0.01,
         format="%.1e" if tiny else "%.2f",
         key=key,
         help=hint,
+        on_change=changed,
     )
 
 

@@ -35,7 +35,8 @@ def numbers(selection: Selection) -> None:
         f"{subset.n - scored:,} with a reason instead",
         delta_color="off",
         delta_arrow="off",
-        border=True, height="stretch",
+        border=True,
+        height="stretch",
         help=term("scored"),
     )
     c.metric(
@@ -44,7 +45,8 @@ def numbers(selection: Selection) -> None:
         f"{100 * len(subset.chosen) / subset.n:.1f} %",
         delta_color="off",
         delta_arrow="off",
-        border=True, height="stretch",
+        border=True,
+        height="stretch",
         help=term("kept"),
     )
     d.metric(
@@ -53,21 +55,9 @@ def numbers(selection: Selection) -> None:
         f"of {tokens:,}",
         delta_color="off",
         delta_arrow="off",
-        border=True, height="stretch",
+        border=True,
+        height="stretch",
         help=term("tokens"),
-    )
-
-
-def by_source(selection: Selection) -> tuple[list[str], list[int], list[int]]:
-    """Names, kept and total samples of each source, largest first."""
-    sources = data.rows(selection.run.pool)["source"].to_numpy()[: selection.run.n]
-    names, total = np.unique(sources.astype(str), return_counts=True)
-    kept = [int((sources[selection.subset.mask] == name).sum()) for name in names]
-    order = np.argsort(-total, kind="stable")
-    return (
-        [str(names[i]) for i in order],
-        [kept[i] for i in order],
-        [int(total[i]) for i in order],
     )
 
 

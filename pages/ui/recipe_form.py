@@ -1,5 +1,6 @@
 """The widgets of the Recipe page."""
 
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -67,9 +68,8 @@ def live_knobs(selection: Selection) -> None:
         key = f"recipe_knob_{name}"
         st.session_state[key] = now[name]
         with columns[i % 2]:
-            value = field_widget(name, type(method).model_fields[name], now[name], key)
-        if value != now[name]:
-            _set_knob(selection, name, value)
+            changed = partial(_set_knob, selection, name, key)
+            field_widget(name, type(method).model_fields[name], now[name], key, changed)
     if not knobs:
         st.caption("This method has no parameter that can change without a model.")
 
@@ -85,11 +85,11 @@ def _other(method: Any, name: str) -> dict[str, Any]:
     return {name: value + 1 if isinstance(value, int) else value * 0.5 or 0.01}
 
 
-def _set_knob(selection: Selection, name: str, value: Any) -> None:
+def _set_knob(selection: Selection, name: str, key: str) -> None:
+    value = st.session_state[key]
     others = {k: v for k, v in selection.recipe.params.items() if k != name}
     own = {} if value == selection.run.params[name] else {name: value}
     state().change(params=others | own)
-    st.rerun()
 
 
 def steps(selection: Selection) -> tuple[list[tuple[str, int]], int]:

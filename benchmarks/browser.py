@@ -1,0 +1,46 @@
+"""A headless Chromium on the app, for browser tests and screenshots."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from core import app_server
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run"
+    " --disable-background-networking --disable-component-update --disable-sync"
+).split()
+
+
+def chromium() -> str | None:
+    """Where a Chromium is, or None."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next((path for name in names if (path := shutil.which(name))), None)
+
+
+@contextmanager
+def browser() -> "Iterator[Browser]":
+    """A browser of its own; every context of it is an empty profile."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        opened = play.chromium.launch(executable_path=chromium(), args=FLAGS)
+        try:
+            yield opened
+        finally:
+            opened.close()
+
+
+@contextmanager
+def app() -> Iterator[str]:
+    """The app on the current cache; gives its address and ends it afterwards."""
+    server = app_server.start(8700)
+    try:
+        yield server.url
+    finally:
+        server.process.terminate()
+        server.process.wait()

@@ -1,0 +1,172 @@
+"""Every page without a browser: with no store, with a store without scores, and with scores."""
+
+import json
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core import config, pools, runs
+from core.domain import RunSpec
+from pages.ui.frame import ENTRIES
+from pages.ui.glossary import TERMS
+
+SCRIPTS = [e.script for e in ENTRIES]
+SHOWS_SCORES = [e.script for e in ENTRIES if e.title != "Runs"]
+
+
+def open_page(script):
+    page = AppTest.from_file(config.ROOT / "app.py", default_timeout=30).run()
+    if script != "app.py":
+        page.switch_page(script).run()
+    assert not page.exception
+    return page
+
+
+def text_of(page):
+    shown = [*page.markdown, *page.caption, *page.info, *page.code, *page.subheader, *page.text]
+    return "\n".join(str(element.value) for element in shown)
+
+
+def write_pool(folder, rows):
+    path = folder / "pool.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf8")
+    pools.import_files([path], "toy")
+
+
+def rows(n=60):
+    return [
+        {"instruction": f"Say {i} words", "output": "word " * (1 + i % 9), "source": f"s{i % 3}"}
+        for i in range(n)
+    ]
+
+
+@pytest.fixture
+def imported(tmp_path):
+    write_pool(tmp_path, rows())
+
+
+@pytest.fixture
+def scored(imported):
+    return runs.execute(RunSpec("toy", "differential_entropy", model="fake")).run
+
+
+def test_every_page_is_in_the_navigation_once():
+    found = sorted(
+        p.relative_to(config.ROOT).as_posix() for p in (config.ROOT / "pages").glob("*.py")
+    )
+    assert sorted(SCRIPTS) == sorted(["app.py", *found])
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_without_a_store_a_page_says_what_to_do(script):
+    assert "sftlens import" in text_of(open_page(script))
+
+
+@pytest.mark.usefixtures("imported")
+@pytest.mark.parametrize("script", SHOWS_SCORES)
+def test_without_scores_a_page_says_how_to_get_them(script):
+    assert "sftlens score toy differential_entropy" in text_of(open_page(script))
+
+
+@pytest.mark.usefixtures("scored")
+@pytest.mark.parametrize("script", SHOWS_SCORES)
+def test_with_scores_a_page_begins_with_the_question_and_what_is_kept(script):
+    page = open_page(script)
+    question = next(e.question for e in ENTRIES if e.script == script)
+    assert page.caption[0].value in (question, "Explore")  # the sidebar's group may come first
+    assert question in text_of(page)
+    assert "**6** of 60 kept (10.0 %)" in text_of(page)
+
+
+def test_runs_lists_pools_and_finished_runs(scored):
+    page = open_page("pages/runs.py")
+    assert page.dataframe[0].value["run"].tolist() == [scored.run_id[:8]]
+    assert page.dataframe[1].value["pool"].tolist() == ["toy"]
+    assert page.button(key="runs_start").label == "Start scoring"
+
+
+@pytest.mark.usefixtures("scored")
+def test_moving_the_trim_changes_the_counts_and_can_be_undone():
+    page = open_page("pages/entropy.py")
+    assert "12 of 60 samples set aside" in text_of(page)
+    page.slider(key="entropy_trim").set_value((25, 75)).run()
+    assert not page.exception
+    assert "30 of 60 samples set aside" in text_of(page)
+    page.button(key="frame_undo").click().run()
+    assert "12 of 60 samples set aside" in text_of(page)
+    page.button(key="frame_redo").click().run()
+    assert "30 of 60 samples set aside" in text_of(page)
+
+
+@pytest.mark.usefixtures("scored")
+def test_a_rule_becomes_a_chip_that_takes_it_away_again():
+    page = open_page("pages/entropy.py")
+    low, high = page.slider(key="rule_entropy_drop").value
+    page.slider(key="rule_entropy_drop").set_value((low, low + (high - low) / 50)).run()
+    assert not page.exception
+    assert "**6** of 60 kept" not in text_of(page)
+    page.button(key="frame_rule_entropy_drop").click().run()
+    assert "**6** of 60 kept" in text_of(page)
+
+
+@pytest.mark.usefixtures("scored")
+def test_the_recipe_goes_along_to_the_next_page():
+    page = open_page("pages/recipe.py")
+    page.number_input(key="recipe_amount").set_value(50.0).run()
+    assert "**30** of 60 kept" in text_of(page)
+    page.switch_page("pages/export.py").run()
+    assert "**30** of 60 kept" in text_of(page)
+
+
+@pytest.mark.usefixtures("scored")
+def test_a_live_knob_reranks_without_a_model():
+    page = open_page("pages/recipe.py")
+    page.number_input(key="recipe_knob_trim_low").set_value(0.4).run()
+    assert not page.exception
+    assert page.button(key="frame_param_trim_low").label == "trim low 0.4"
+    page.button(key="frame_param_trim_low").click().run()
+    assert page.number_input(key="recipe_knob_trim_low").value == 0.1
+
+
+@pytest.mark.usefixtures("scored")
+def test_a_recipe_that_keeps_nothing_says_so():
+    page = open_page("pages/entropy.py")
+    low, _ = page.slider(key="rule_entropy_drop").value
+    page.slider(key="rule_entropy_drop").set_value((low, low)).run()
+    assert not page.exception
+    page.switch_page("pages/export.py").run()
+    assert not page.exception
+    assert page.warning[0].value.startswith("The recipe keeps nothing")
+
+
+@pytest.mark.usefixtures("scored")
+def test_export_makes_the_files_and_shows_the_command():
+    page = open_page("pages/export.py")
+    page.button(key="export_make").click().run()
+    assert not page.exception
+    made = list((config.cache_dir() / "exports").rglob("subset.jsonl"))
+    assert len(made) == 1
+    assert len(made[0].read_text("utf8").splitlines()) == 6
+    assert "sftlens select toy --method differential_entropy" in text_of(page)
+
+
+def test_one_sample_and_markup_in_it_are_shown_as_text(tmp_path):
+    evil = "<script>alert(1)</script> **bold** [x](http://a.example)"
+    write_pool(tmp_path, [{"instruction": evil, "output": "مرحبا " * 400}])
+    runs.execute(RunSpec("toy", "differential_entropy", model="fake"))
+    for script in SCRIPTS:
+        page = open_page(script)
+        if script == "pages/entropy.py":
+            assert evil in [t.value for t in page.text] or page.info
+        assert evil not in [m.value for m in page.markdown]
+
+
+def test_a_damaged_store_is_one_sentence_on_the_page():
+    config.check_writable()
+    config.store_path().write_bytes(b"not a database" * 200)
+    page = open_page("app.py")
+    assert "cannot be opened as a store" in page.error[0].value
+
+
+def test_every_term_has_a_sentence():
+    assert all(text.endswith(".") for text in TERMS.values())
