@@ -137,7 +137,7 @@ def export(recipe: Recipe, layout: Layout, out: Path) -> dict[str, Any]:
 
 def _check_folder(out: Path, names: Sequence[str]) -> None:
     """Refuse a folder with anything but an earlier export of the same files, or its replay."""
-    there = {p.name for p in out.iterdir() if p.suffix != ".part"} if out.is_dir() else set()
+    there = {p.name for p in out.glob("[!.]*")}  # a hidden one is what a kill or a system left
     others = there - {"manifest.json", "replay", *names}
     if others or (there and "manifest.json" not in there):
         do = "Give a new or empty folder: --out DIR."
@@ -153,7 +153,7 @@ def preview(selection: Selection, layout: Layout, rows: int) -> list[dict[str, A
 def command(recipe: Recipe, layout: Layout, out: str) -> str:
     """The command line that writes the same files."""
     words = ["sftlens", "select", recipe.pool, "--method", recipe.method, "--run", recipe.run_id]
-    words += ["--budget", recipe.budget]
+    words += ["--budget", recipe.budget, "--policy", recipe.policy]
     for name, value in recipe.params.items():
         words += ["--set", f"{name}={value}"]
     for rule in recipe.rules:

@@ -51,6 +51,11 @@ class Job:
     state: str
     facts: Mapping[str, Any]
 
+    @property
+    def share(self) -> float:
+        """How much of the present step is done, 0 to 1."""
+        return min(1.0, float(self.facts.get("done", 0)) / float(self.facts.get("total") or 1))
+
     def sentence(self) -> str:
         """`measuring base: 25 %, 612 tokens/s, 40 s left`, or how it ended."""
         f = self.facts

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from core.domain import Scores
 from core.errors import RunError
 from core.store import Connection
+from core.store.pools import get_pool
 
 RUN_ID = re.compile(r"[0-9a-f]{20}")
 COLUMN = re.compile(r"[a-z][a-z0-9_]*")
@@ -87,6 +88,7 @@ def newest_run(con: Connection, pool: str, method: str) -> Run:
     """The newest run of a method on the pool as it is now.
 
     Raises:
+        PoolError: there is no pool by this name.
         RunError: the pool was never scored with it, or has grown since.
     """
     row = con.execute(
@@ -96,6 +98,7 @@ def newest_run(con: Connection, pool: str, method: str) -> Run:
     ).fetchone()
     run = get_run(con, row[0]) if row else None
     if run is None:
+        get_pool(con, pool)  # an unknown pool has a sentence of its own
         do = f"Score it first: sftlens score {pool} {method}."
         raise RunError(pool, f"there is no {method} run of this pool as it is now", do=do)
     return run

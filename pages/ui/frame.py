@@ -132,8 +132,7 @@ def _watch() -> None:
         st.rerun(scope="app")
     for job in data.jobs():
         if job.state == "running":
-            done = float(job.facts.get("done", 0)) / max(float(job.facts.get("total", 0)), 1.0)
-            st.progress(min(done, 1.0), text=f"**{job.facts['spec']['pool']}**: {job.sentence()}")
+            st.progress(job.share, text=f"**{job.facts['spec']['pool']}**: {job.sentence()}")
 
 
 def need_selection() -> Selection:
@@ -160,7 +159,21 @@ def _no_pool() -> NoReturn:
 
 
 def _no_run(pool: str) -> NoReturn:
+    _unscored(pool)
+    st.stop()
+
+
+@st.fragment(run_every=WATCH_EVERY_S)
+def _unscored(pool: str) -> None:
+    """A pool without scores: how far the scoring is, or how to start it."""
+    running = (j for j in data.jobs() if j.state == "running")
+    job = next((j for j in running if j.facts["spec"]["pool"] == pool), None)
     with st.container(border=True):
+        if job is not None:
+            st.subheader(f"{pool} is being scored", anchor=False)
+            st.progress(job.share, text=job.sentence())
+            st.caption("This page follows by itself, as soon as there is something to show.")
+            return
         st.subheader(f"{pool} is not scored yet", anchor=False)
         st.write(
             "A score needs a model to read every sample once or more. It runs in the"
@@ -168,7 +181,6 @@ def _no_run(pool: str) -> NoReturn:
         )
         st.page_link("pages/runs.py", label="Start scoring", icon=":material/play_circle:")
         st.code(f"sftlens score {pool} differential_entropy", language="bash")
-    st.stop()
 
 
 def recipe_bar(selection: Selection) -> None:

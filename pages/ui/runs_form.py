@@ -54,7 +54,7 @@ def _job(job: Job) -> None:
                     args=(RunSpec(**spec),),
                 )
         if job.state == "running" and job.facts.get("total"):
-            st.progress(min(1.0, job.facts["done"] / job.facts["total"]), text=job.sentence())
+            st.progress(job.share, text=job.sentence())
         else:
             st.caption(job.sentence())
         if log := data.log_tail(job.job_id):
