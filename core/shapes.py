@@ -6,18 +6,25 @@ the columns by lower-case name, null ones left out, and raises `Rejected` with a
 names the field. Turn text is never stripped or normalised.
 """
 
-import json
-import math
 import re
-import string
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+from core.choices import ANSWERS, choice
+from core.columns import (
+    Columns,
+    Parts,
+    Rejected,
+    blank,
+    checked,
+    filled,
+    optional,
+    system_turn,
+    text_of,
+)
 from core.domain import Role, Turn
 from core.errors import RecordError
-
-Columns = Mapping[str, Any]  # lower-case name -> value
 
 ROLES: Mapping[str, Role] = {
     "system": "system",
@@ -32,20 +39,6 @@ ROLES: Mapping[str, Role] = {
     "bot": "assistant",
     "model": "assistant",
 }
-
-
-class Rejected(Exception):
-    """Why one record is not a sample; the message is a clause such as "'output' is empty"."""
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What a shape takes from a record; `source` and `meta` only where the shape sets them."""
-
-    turns: tuple[Turn, ...]
-    input: str = ""
-    source: str = ""
-    meta: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,65 +111,17 @@ def _nearest(columns: Columns, shapes: Sequence[Shape]) -> str:
     return f"'{min(near, key=len)[0][0]}' is missing; " if near else ""
 
 
-def as_text(value: object) -> str | None:
-    """Text as it is, a finite number or a truth value as JSON writes it (145.0 as "145")."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float) and math.isfinite(value):
-        return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
-    return str(value) if isinstance(value, int) else None
-
-
-def _checked(value: object, name: str) -> str:
-    text = as_text(value)
-    if text is None:
-        raise Rejected(f"{name} is neither text nor a number")
-    if _blank(text):
-        raise Rejected(f"{name} is empty")
-    return text
-
-
-def _filled(columns: Columns, names: Sequence[str]) -> str:
-    """The first of `names` that is there and not blank, else the first that is there."""
-    there = [name for name in names if name in columns]
-    if not there:
-        raise Rejected(f"'{names[0]}' is missing")
-    return next((name for name in there if not _blank(columns[name])), there[0])
-
-
-def _blank(value: object) -> bool:
-    return isinstance(value, str) and not value.strip()
-
-
-def _text(columns: Columns, *names: str) -> str:
-    name = _filled(columns, names)
-    return _checked(columns[name], f"'{name}'")
-
-
-def _optional(columns: Columns, name: str) -> str:
-    """The column as text, "" where it is missing or blank."""
-    value = columns.get(name, "")
-    return "" if _blank(value) else _checked(value, f"'{name}'")
-
-
-def _system(columns: Columns) -> tuple[Turn, ...]:
-    text = _optional(columns, "system")
-    return (Turn("system", text),) if text else ()
-
-
 # conversations
 
 
 def _conversation(columns: Columns) -> Parts:
-    name = _filled(columns, ("messages", "conversation", "conversations"))
+    name = filled(columns, ("messages", "conversation", "conversations"))
     return Parts(_led(columns, _turns(columns[name], name)))
 
 
 def _led(columns: Columns, turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
     """A system column goes first, unless the conversation brings a system turn of its own."""
-    return turns if turns and turns[0].role == "system" else (*_system(columns), *turns)
+    return turns if turns and turns[0].role == "system" else (*system_turn(columns), *turns)
 
 
 def _turns(value: object, name: str) -> tuple[Turn, ...]:
@@ -201,8 +146,8 @@ def _turn(item: object, place: str) -> Turn:
     if isinstance(content, list):
         content = "".join(_part(part, place) for part in content)
     # a system turn may be empty: that keeps a template from putting in its own
-    empty = role == "system" and _blank(content)
-    return Turn(role, content if empty else _checked(content, place))
+    empty = role == "system" and blank(content)
+    return Turn(role, content if empty else checked(content, place))
 
 
 def _part(part: object, place: str) -> str:
@@ -222,91 +167,41 @@ def _prompted(columns: Columns) -> Parts:
 
 
 def _side(columns: Columns, role: Role, names: tuple[str, ...]) -> tuple[Turn, ...]:
-    name = _filled(columns, names)
+    name = filled(columns, names)
     value = columns[name]
-    return _turns(value, name) if isinstance(value, list) else (Turn(role, _text(columns, name)),)
+    return _turns(value, name) if isinstance(value, list) else (Turn(role, text_of(columns, name)),)
 
 
 # one question, one answer
 
 
 def _alpaca(columns: Columns, answers: Sequence[str] = ("output", "response")) -> Parts:
-    instruction = _text(columns, "instruction")
-    extra = _optional(columns, "input")
+    instruction = text_of(columns, "instruction")
+    extra = optional(columns, "input") or optional(columns, "context")  # Dolly says context
     earlier = tuple(_history(columns.get("history") or []))
     asked = Turn("user", f"{instruction}\n\n{extra}" if extra else instruction)
-    answer = Turn("assistant", _text(columns, *answers))
+    answer = Turn("assistant", text_of(columns, *answers))
     # Sample.input must be the end of the *first* user turn, which a history takes away
-    return Parts((*_system(columns), *earlier, asked, answer), "" if earlier else extra)
+    return Parts((*system_turn(columns), *earlier, asked, answer), "" if earlier else extra)
 
 
 def _history(value: object) -> Iterator[Turn]:
     for pair in value if isinstance(value, list) else [None]:
         if not isinstance(pair, list | tuple) or len(pair) != 2:
             raise Rejected("'history' is not a list of [question, answer] pairs")
-        yield Turn("user", _checked(pair[0], "a question in 'history'"))
-        yield Turn("assistant", _checked(pair[1], "an answer in 'history'"))
+        yield Turn("user", checked(pair[0], "a question in 'history'"))
+        yield Turn("assistant", checked(pair[1], "an answer in 'history'"))
 
 
 _CLOSED = re.compile(r"[.!?,;:\u2026\u3002\uff01\uff1f\u061f][\"')\]\u2019\u201d]*$")
 
 
 def _question(columns: Columns) -> Parts:
-    question, body = _text(columns, "question"), _optional(columns, "body").rstrip()
+    question, body = text_of(columns, "question"), optional(columns, "body").rstrip()
     if body:
         question = f"{body}{'' if _CLOSED.search(body) else '.'} {question}"
-    answer = Turn("assistant", _text(columns, "answer"))
-    return Parts((*_system(columns), Turn("user", question), answer))
-
-
-# multiple choice
-
-_ANSWERS = ("answer_idx", "answerkey", "answer_index", "answer")
-
-
-def _choice(columns: Columns) -> Parts:
-    options = _options(columns)
-    letter = _letter(columns, options)
-    lines = [f"{key}. {text}" for key, text in options.items()]
-    asked = Turn("user", "\n".join([_text(columns, "question"), *lines]))
-    answer = Turn("assistant", f"{letter}. {options[letter]}")
-    meta = {"options": json.dumps(options, ensure_ascii=False), "answer_idx": letter}
-    return Parts((*_system(columns), asked, answer), meta=meta)
-
-
-def _options(columns: Columns) -> dict[str, str]:
-    """Letter -> text, from an object, a list, or two lists {"label", "text"}."""
-    name = _filled(columns, ("options", "choices"))
-    value = columns[name]
-    if isinstance(value, dict) and isinstance(value.get("text"), list):
-        labels = value.get("label")
-        if not isinstance(labels, list) or len(set(map(str, labels))) != len(value["text"]):
-            raise Rejected(f"'{name}' does not have one label per text")
-        value = dict(zip(map(str, labels), value["text"], strict=True))
-    elif isinstance(value, list):
-        if len(value) > len(string.ascii_uppercase):
-            raise Rejected(f"'{name}' has more than 26 options")
-        value = dict(zip(string.ascii_uppercase, value, strict=False))
-    if not isinstance(value, dict) or not value:
-        raise Rejected(f"'{name}' is not a list of texts or an object of letters")
-    # Parquet writes the letters of other rows as nulls
-    return {k: _checked(v, f"option {k!r}") for k, v in value.items() if v is not None}
-
-
-def _letter(columns: Columns, options: Mapping[str, str]) -> str:
-    """The letter of the right option, from a letter, a 0-based index or the option's text."""
-    name = _filled(columns, _ANSWERS)
-    text, value = _text(columns, name), columns[name]
-    letters = list(options)
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        # not letters[value]: -1, which stands for "unknown", would be the last option
-        meant = [k for i, k in enumerate(letters) if i == value]
-    else:
-        meant = [k for k in letters if text == k] + [k for k in letters if text == options[k]]
-        meant += [k for k in letters if text.strip().upper() == k.upper()]
-    if not meant:
-        raise Rejected(f"answer {text[:40]!r} is none of the options {', '.join(letters)[:80]}")
-    return meant[0]
+    answer = Turn("assistant", text_of(columns, "answer"))
+    return Parts((*system_turn(columns), Turn("user", question), answer))
 
 
 SHAPES = (
@@ -314,14 +209,14 @@ SHAPES = (
     Shape("sharegpt", (("conversations",),), ("system",), _conversation),
     Shape(
         "multiple choice",
-        (("question",), ("options", "choices"), _ANSWERS),
+        (("question",), ("options", "choices"), ANSWERS),
         ("system",),
-        _choice,
+        choice,
     ),
     Shape(
         "alpaca",
         (("instruction",), ("output", "response")),
-        ("input", "system", "history"),
+        ("input", "context", "system", "history"),
         _alpaca,
     ),
     Shape(
@@ -365,7 +260,7 @@ def mapped(mapping: Mapping[str, str]) -> Shape:
         view = {name: columns[name] for name in usual if name in columns}
         view |= {part: columns[name] for part, name in names.items() if name in columns}
         parts = _conversation(view) if "messages" in names else _alpaca(view, usual or ["response"])
-        named = {"id": _optional(view, "id")} if "id" in view else {}
-        return Parts(parts.turns, parts.input, _optional(view, "source"), named)
+        named = {"id": optional(view, "id")} if "id" in view else {}
+        return Parts(parts.turns, parts.input, optional(view, "source"), named)
 
     return Shape("mapped", needs, tuple(names.values()), convert)

@@ -661,3 +661,12 @@ def test_real_files_are_read_whole(name: str) -> None:
     assert [thing for thing in found if isinstance(thing, Quarantined)] == []
     assert {thing.shape for thing in found if isinstance(thing, Read)} == {shape}
     assert len(found) == rows
+
+
+def test_a_context_column_is_the_input(tmp_path: Path) -> None:
+    path = tmp_path / "dolly.jsonl"
+    path.write_text('{"instruction": "Who?", "context": "Ada wrote it.", "response": "Ada."}\n')
+    (found,) = read(path)
+    assert isinstance(found, Read)
+    assert found.sample.turns[0].content == "Who?\n\nAda wrote it."
+    assert found.sample.input == "Ada wrote it."
