@@ -12,14 +12,15 @@ import tiny
 import torch
 from safetensors.torch import load_file, save_file
 
-from core import calibration, config
+from core import calibration, config, training
 from core.calibration import Warmed, calibrate, draw
 from core.domain import Sample, Turn, WarmUp
 from core.engines.hardware import Precision
-from core.engines.hf import HFEngine
+from core.engines.hf import HFEngine, load_model
 from core.errors import ModelError
 from core.models import Checkpoint
 from core.progress import Progress
+from core.templates import encode
 
 CPU = Precision("cpu", "fp32")
 WARM_UP = WarmUp(fraction=0.4, epochs=3, learning_rate=5e-3, batch_size=4, seed=1, adapter="full")
@@ -126,6 +127,26 @@ def test_the_first_step_is_that_of_the_mean_loss_over_response_tokens(
     assert loss == pytest.approx(mean, abs=1e-4)
 
 
+def test_a_step_in_parts_has_the_gradient_of_the_mean_loss(
+    base: Checkpoint, samples: Sequence[Sample]
+) -> None:
+    encoded = encode([*samples, *samples], HFEngine(base, CPU).tokenizer)
+    parts, whole = (load_model(base, "cpu", "float32") for _ in range(2))
+    with Progress(quiet=True).stage("step", 1, "tokens") as stage:
+        total, scored = training._step(parts, encoded, CPU, stage)
+    assert stage.done > 2048, "one forward pass holds it all: nothing is added up"
+    targets = [torch.from_numpy(e.ids[1:][e.scored[1:]]) for e in encoded]
+    logits = [
+        whole(torch.from_numpy(e.ids)[None]).logits[0, :-1][torch.from_numpy(e.scored[1:])]
+        for e in encoded
+    ]
+    loss = torch.nn.functional.cross_entropy(torch.cat(logits), torch.cat(targets))
+    loss.backward()
+    assert total / scored == pytest.approx(loss.item(), rel=1e-5)
+    for mine, right in zip(parts.parameters(), whole.parameters(), strict=True):
+        torch.testing.assert_close(mine.grad, right.grad, rtol=1e-3, atol=1e-5)
+
+
 def test_the_order_of_the_pool_changes_no_weight(run: Run, samples: Sequence[Sample]) -> None:
     first = weights(run())
     forget()
@@ -169,14 +190,14 @@ def test_a_killed_warm_up_ends_with_the_weights_of_an_undisturbed_one(
     losses = card(undisturbed)["loss_by_epoch"]
     right = weights(undisturbed)
     forget()
-    keep = calibration._keep
-    monkeypatch.setattr(calibration, "SAVE_EVERY_S", -1.0)
+    keep = training._keep
+    monkeypatch.setattr(training, "SAVE_EVERY_S", -1.0)
 
     def keep_and_die(*args: Any) -> None:
         keep(*args)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(calibration, "_keep", keep_and_die)
+    monkeypatch.setattr(training, "_keep", keep_and_die)
     for epoch in (1, 2, 3):
         with pytest.raises(KeyboardInterrupt):
             run(warm_up=warm_up)
@@ -294,8 +315,8 @@ def test_a_warm_up_without_a_token_to_learn_from_is_one_sentence(run: Run) -> No
 
 
 def test_the_learning_rate_rises_and_then_falls_towards_zero() -> None:
-    rates = [calibration._rate(step, 100, WARM_UP) for step in range(100)]
+    rates = [training._rate(step, 100, WARM_UP) for step in range(100)]
     assert rates[:5] == [pytest.approx(WARM_UP.learning_rate * k / 5) for k in range(1, 6)]
     assert rates[5:] == sorted(rates[5:], reverse=True)
     assert 0 < rates[-1] < 0.01 * WARM_UP.learning_rate
-    assert calibration._rate(0, 1, WARM_UP) == WARM_UP.learning_rate
+    assert training._rate(0, 1, WARM_UP) == WARM_UP.learning_rate

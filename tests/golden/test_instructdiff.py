@@ -81,6 +81,10 @@ def test_the_scored_window_is_that_of_the_authors(tokens: dict[str, Any]) -> Non
         assert np.flatnonzero(encoded.scored)[0] == case["expected"]["prompt_tokens"] + 1
 
 
+def test_the_first_token_is_never_scored() -> None:
+    assert encode_reference("", "ab", CharTokenizer()).scored.tolist() == [False, True, True]
+
+
 def test_template_instructdiff_scores_newline_and_response_without_input_or_end() -> None:
     turns = (Turn("user", "Sum it\n\n1 2"), Turn("assistant", "3"))
     [encoded] = encode([Sample(turns, "s", input="1 2")], CharTokenizer(), "instructdiff")
@@ -163,6 +167,13 @@ def test_selection_under_a_token_budget_is_that_of_the_authors(
             chosen = top(value, n_tokens, token_budget(run), crossing=True)
         assert chosen.tolist() == run["selected_rows_in_order"], (gamma, ratio)
         assert int(n_tokens[chosen].sum()) == run["selected_tokens"]
+
+
+def test_a_token_budget_that_is_met_exactly_takes_no_more() -> None:
+    value, n_tokens = -np.arange(4.0), np.full(4, 5.0)
+    for budget, taken in ((10, [0, 1]), (11, [0, 1, 2]), (0, [0]), (99, [0, 1, 2, 3])):
+        found = top(value, n_tokens, token_budget({"token_budget": budget}), crossing=True)
+        assert found.tolist() == taken
 
 
 def test_method_with_the_authors_ties_and_budget_selects_their_rows(
