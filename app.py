@@ -3,7 +3,8 @@
 import streamlit as st
 
 from pages.ui import charts, overview, sources
-from pages.ui.frame import chart, need_selection, open_page, palette
+from pages.ui.frame import need_selection, open_page
+from pages.ui.panels import chart, palette
 
 open_page("Overview")
 selection = need_selection()

@@ -3,8 +3,9 @@
 import streamlit as st
 
 from pages.ui import cards, charts, sources, thresholds
-from pages.ui.frame import chart, need_selection, open_page, palette
+from pages.ui.frame import need_selection, open_page
 from pages.ui.glossary import term
+from pages.ui.panels import chart, palette
 
 open_page("Entropy")
 selection = need_selection()

@@ -1,20 +1,17 @@
-"""What every page looks like around its content: navigation, page head, guards, chart states."""
+"""What every page looks like around its content: navigation, page head, guards."""
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar
+from typing import NamedTuple, NoReturn, TypeVar
 
 import streamlit as st
 
 from core.errors import SFTLensError
 from core.recipe import Recipe
 from core.selection import Selection
-from pages.ui import charts, data
-from pages.ui.glossary import term
+from pages.ui import data
+from pages.ui.recipe_bar import recipe_bar
 from pages.ui.state import state
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 T = TypeVar("T")
 
@@ -181,88 +178,6 @@ def _unscored(pool: str) -> None:
         )
         st.page_link("pages/runs.py", label="Start scoring", icon=":material/play_circle:")
         st.code(f"sftlens score {pool} differential_entropy", language="bash")
-
-
-def recipe_bar(selection: Selection) -> None:
-    """What the recipe keeps, a chip for each rule and changed knob, undo and redo."""
-    here, subset = state(), selection.subset
-    kept, n = len(subset.chosen), subset.n
-    with st.container(border=True, key="frame_bar", horizontal=True, vertical_alignment="center"):
-        st.markdown(
-            f"**{kept:,}** of {n:,} kept ({100 * kept / n:.1f} %), "
-            f"{subset.tokens:,} response tokens",
-            width="content",
-            help=term("recipe"),
-        )
-        st.badge(f"budget {selection.recipe.budget}", color="gray", help=term("budget"))
-        for rule in selection.recipe.rules:
-            st.button(
-                str(rule),
-                key=f"frame_rule_{rule.column}",
-                icon=":material/close:",
-                icon_position="right",
-                help="Remove this rule",
-                on_click=here.set_rule,
-                args=(None, rule.column),
-            )
-        for name, value in selection.recipe.params.items():
-            others = {k: v for k, v in selection.recipe.params.items() if k != name}
-            st.button(
-                f"{name.replace('_', ' ')} {value:.2g}"
-                if isinstance(value, float)
-                else f"{name.replace('_', ' ')} {value}",
-                key=f"frame_param_{name}",
-                icon=":material/close:",
-                icon_position="right",
-                help="Back to the run's own value",
-                on_click=here.change,
-                kwargs={"params": others},
-            )
-        st.space("stretch")
-        st.button(
-            "",
-            icon=":material/undo:",
-            key="frame_undo",
-            help="Undo the last change",
-            type="tertiary",
-            disabled=not here.past,
-            on_click=here.undo,
-        )
-        st.button(
-            "",
-            icon=":material/redo:",
-            key="frame_redo",
-            help="Redo",
-            type="tertiary",
-            disabled=not here.future,
-            on_click=here.redo,
-        )
-
-
-def chart(
-    title: str, make: "Callable[[], go.Figure | None]", key: str, *, empty: str, about: str = ""
-) -> None:
-    """Draw a chart in one of its three designed states: loading, empty with its reason, failed."""
-    if title:
-        st.markdown(f"**{title}**", help=about or None)
-    slot = st.skeleton(height=210)
-    try:
-        figure = make()
-    except Exception as error:  # a chart that fails must not take the page with it
-        with slot.container(border=True):
-            text = str(error) if isinstance(error, SFTLensError) else "Something went wrong here."
-            st.markdown(f":material/error: This chart could not be drawn. {text}")
-            st.button("Try again", key=f"{key}_again")
-        return
-    if figure is None:
-        slot.info(empty, icon=":material/info:")
-        return
-    slot.plotly_chart(figure, key=key, theme=None, config={"displayModeBar": False})
-
-
-def palette() -> charts.Palette:
-    """The colours of the theme that this person sees."""
-    return charts.DARK if st.context.theme.type == "dark" else charts.LIGHT
 
 
 def stop_with_error(error: SFTLensError) -> NoReturn:
