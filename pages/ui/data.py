@@ -5,20 +5,38 @@ write (Streamlit would not hash an argument that begins with an underscore).
 They are shared between sessions and must not be changed by who reads them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import pandas as pd
 import streamlit as st
 
 from core import config, export, runs, selection, store
 from core.domain import RunSpec, Sample
+from core.errors import SFTLensError
 from core.recipe import Recipe
 from core.store import pools as stored_pools
 from core.store import views
 
 Stamp = tuple[str, int, int]
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def told(question: Callable[P, T]) -> Callable[P, T]:
+    """A question to the store whose error is one sentence on the page, and the page's end."""
+
+    @wraps(question)
+    def ask(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return question(*args, **kwargs)
+        except SFTLensError as error:
+            st.error(str(error), icon=":material/error:")
+            st.stop()
+
+    return ask
 
 
 def stamp() -> Stamp:
@@ -30,6 +48,7 @@ def stamp() -> Stamp:
     return (str(path), stat.st_mtime_ns, stat.st_size)
 
 
+@told
 def pools() -> pd.DataFrame:
     """See `views.pools`; empty when there is no store yet."""
     return _pools(stamp())
@@ -44,6 +63,7 @@ def _pools(at: Stamp) -> pd.DataFrame:
         return pd.DataFrame(columns=["pool", "kind", "n", "sources", "n_chars", "created_at"])
 
 
+@told
 def scored(pool: str | None = None) -> pd.DataFrame:
     """See `views.runs`; those of one pool as it is now when it is named."""
     frame = _runs(stamp())
@@ -59,6 +79,7 @@ def _runs(at: Stamp) -> pd.DataFrame:
         return pd.DataFrame(columns=["run_id", "pool", "method", "current"])
 
 
+@told
 def select(recipe: Recipe) -> selection.Selection:
     """See `selection.select`."""
     return _select(stamp(), recipe.model_dump_json())
@@ -75,6 +96,7 @@ def _rows(at: Stamp, pool: str) -> pd.DataFrame:
         return views.pool_rows(con, pool)
 
 
+@told
 def rows(pool: str) -> pd.DataFrame:
     """See `views.pool_rows`."""
     return _rows(stamp(), pool)
@@ -86,11 +108,13 @@ def _previews(at: Stamp, pool: str, positions: tuple[int, ...]) -> pd.DataFrame:
         return views.previews(con, pool, positions)
 
 
+@told
 def previews(pool: str, positions: Sequence[int]) -> pd.DataFrame:
     """See `views.previews`."""
     return _previews(stamp(), pool, tuple(int(p) for p in positions))
 
 
+@told
 def sample(pool: str, sample_id: str) -> Sample:
     """One sample, whole."""
     with store.connect() as con:
@@ -125,6 +149,7 @@ def make_files(recipe: Recipe, layout: export.Layout) -> tuple[Path, dict[str, A
     return folder, export.export(recipe, layout, folder)
 
 
+@told
 def export_preview(recipe: Recipe, layout: export.Layout, rows: int) -> list[dict[str, Any]]:
     """The first records that an export would write."""
     return export.preview(select(recipe), layout, rows)

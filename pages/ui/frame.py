@@ -1,19 +1,15 @@
 """What every page looks like around its content: navigation, page head, guards."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, NoReturn, TypeVar
+from typing import NamedTuple, NoReturn
 
 import streamlit as st
 
-from core.errors import SFTLensError
 from core.recipe import Recipe
 from core.selection import Selection
 from pages.ui import data
 from pages.ui.recipe_bar import recipe_bar
 from pages.ui.state import state
-
-T = TypeVar("T")
 
 
 class Entry(NamedTuple):
@@ -92,19 +88,19 @@ def open_page(title: str) -> None:
 
 def _choose_run() -> None:
     """Pool and run, chosen once for all pages."""
-    pools = _ask(data.pools)
+    pools = data.pools()
     names = pools.loc[pools["kind"] == "pool", "pool"].tolist() if len(pools) else []
     if not names:
         return
     st.divider()
     here = state()
     if here.pool not in names:
-        runs = _ask(data.scored)
+        runs = data.scored()
         known = [name for name in runs["pool"].tolist() if name in names]
         here.pool = known[0] if known else names[0]
     st.session_state["frame_pool"] = here.pool
     here.pool = st.selectbox("Pool", names, key="frame_pool")
-    runs = _ask(lambda: data.scored(here.pool))
+    runs = data.scored(here.pool)
     ids = runs["run_id"].tolist()
     chosen = here.recipe.run_id if here.recipe else None
     if ids:
@@ -135,13 +131,13 @@ def _watch() -> None:
 def need_selection() -> Selection:
     """The guard of every page that shows scores: the selection, or the page ends with a way on."""
     here = state()
-    pools = _ask(data.pools)
+    pools = data.pools()
     if here.pool is None or pools.empty:
         _no_pool()
     recipe = here.recipe
     if recipe is None:
         _no_run(str(here.pool))
-    selection = _ask(lambda: data.select(recipe))
+    selection = data.select(recipe)
     recipe_bar(selection)
     return selection
 
@@ -178,17 +174,3 @@ def _unscored(pool: str) -> None:
         )
         st.page_link("pages/runs.py", label="Start scoring", icon=":material/play_circle:")
         st.code(f"sftlens score {pool} differential_entropy", language="bash")
-
-
-def stop_with_error(error: SFTLensError) -> NoReturn:
-    """Show where, what, got, do, and end the page here."""
-    st.error(str(error), icon=":material/error:")
-    st.stop()
-
-
-def _ask(question: Callable[[], T]) -> T:
-    """Ask the store; a user's mistake or a locked file becomes a sentence on the page."""
-    try:
-        return question()
-    except SFTLensError as error:
-        stop_with_error(error)
