@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,10 +13,10 @@ from typing import Any
 def whole(path: Path) -> Iterator[Path]:
     """Give a temporary path in the same folder; rename it into place if the body succeeds.
 
-    The name carries the process id, so two writers never share a half-written file.
+    The name carries process and thread, so two writers never share a half-written file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
     try:
         yield part
         os.replace(part, path)

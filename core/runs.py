@@ -291,9 +291,9 @@ def launch(spec: RunSpec) -> str:
             cwd=config.ROOT,
             start_new_session=True,
         )
-    files.write_json(
-        _status_path(job), starting | {"pid": process.pid, "started": _start_of(process.pid)}
-    )
+    own = {"pid": process.pid, "started": _start_of(process.pid)}
+    if (files.read_json(_status_path(job)) or {}).get("pid") != process.pid:  # else it was quicker
+        files.write_json(_status_path(job), starting | own)
     threading.Thread(target=process.wait, daemon=True).start()  # so that it leaves no zombie
     return job
 

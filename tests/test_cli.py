@@ -1,10 +1,12 @@
-"""The command line: one line and exit code 2 for a mistake, a log file and 1 for a fault of ours."""
+"""The command line: a mistake is one line and exit code 2, a fault of ours leaves a log and 1."""
 
 import errno
 import io
 import json
 import os
 import pty
+import select
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,11 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from calls import FAKE, METHOD, ended, jsonl, python, rows, sftlens
+from calls import FAKE, METHOD, ended, jsonl, parts, python, rows, sftlens
 
 from core import cli, config, store
 
 SELECT = ("select", "pool", "--method", METHOD, "--budget", "10")
+
+
+PROGRESS = ("reading ", "measuring ", "base: ", "calibrated: ")  # lines of progress before it
 
 
 def call(*words: object) -> tuple[int, str, str]:
@@ -47,7 +52,7 @@ def refused(*words: object) -> str:
 def one_line(code: int, out: str, err: str) -> str:
     told = [line for line in err.splitlines() if not line.startswith(" ")]  # samples shown first
     told = [line for line in told if " among the first 100 records" not in line]
-    told = [line for line in told if not line.startswith("reading ")]
+    told = [line for line in told if not line.startswith(PROGRESS)]
     assert code == 2, err
     assert out == ""
     assert len(told) == 1, err
@@ -61,15 +66,29 @@ def file(tmp_path: Path) -> Path:
     return jsonl(tmp_path / "pool.jsonl", rows(40))
 
 
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A store with an imported pool and one in which it is scored, each made once."""
+    made = tmp_path_factory.mktemp("stores")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SFTLENS_CACHE", str(made / "cache"))
+        done("import", jsonl(made / "pool.jsonl", rows(40)))
+        shutil.copy(config.store_path(), made / "imported")
+        done("score", "pool", METHOD, *FAKE)
+        shutil.copy(config.store_path(), made / "scored")
+    return {name: made / name for name in ("imported", "scored")}
+
+
 @pytest.fixture
-def imported(file: Path) -> Path:
-    done("import", file)
+def imported(file: Path, stores: dict[str, Path]) -> Path:
+    config.cache_dir().mkdir()
+    shutil.copy(stores["imported"], config.store_path())
     return file
 
 
 @pytest.fixture
-def scored(imported: Path) -> Path:
-    done("score", "pool", METHOD, *FAKE)
+def scored(imported: Path, stores: dict[str, Path]) -> Path:
+    shutil.copy(stores["scored"], config.store_path())
     return imported
 
 
@@ -129,7 +148,6 @@ MISTAKES: list[tuple[tuple[str, ...], str]] = [
     (("import", "FILE", "--map", "response"), "--map takes NAME=VALUE. Got 'response'"),
     (("import", "FILE", "--pool", "a", "--query", "b"), "--pool or --query, not both"),
     (("import", "FILE", "--pool", "a/b"), "--pool: is not a name. Got 'a/b'"),
-    (("import", "FILE", "--pool", ""), "is not a name"),
     (("import", "FILE", "--pool", "-a"), "is not a name"),
     (("import", "FILE", "--query", "pool"), "pool: is a pool, not a query set"),
     (("import", "FILE", "--limit", "0"), "Invalid value for '--limit'"),
@@ -168,7 +186,7 @@ MISTAKES: list[tuple[tuple[str, ...], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("words", "told"), MISTAKES, ids=lambda x: " ".join(x)[:60])
+@pytest.mark.parametrize(("words", "told"), MISTAKES, ids=str)
 def test_a_mistake_is_one_line_that_says_what_to_do(
     words: tuple[str, ...], told: str, imported: Path, tmp_path: Path
 ) -> None:
@@ -197,12 +215,12 @@ OF_SELECT: list[tuple[tuple[str, ...], str]] = [
     (("--set", "seed=7"), "these parameters need new measurements. Score again: sftlens score"),
     (("--set", "trim_low=9"), f"{METHOD}.trim_low: input should be less than 0.5"),
     (("--shape", "nope"), "Invalid value for '--shape'"),
-    (("--out", "FILE"), "the folder cannot be written"),
-    (("--out", "FOLDER"), "the folder is not empty"),
+    (("--out", "FILE"), "the files cannot be written"),
+    (("--out", "FOLDER"), "the folder holds other files"),
 ]
 
 
-@pytest.mark.parametrize(("words", "told"), OF_SELECT, ids=lambda x: " ".join(x)[:60])
+@pytest.mark.parametrize(("words", "told"), OF_SELECT, ids=str)
 def test_a_mistake_of_select_is_one_line_and_writes_nothing(
     words: tuple[str, ...], told: str, scored: Path, tmp_path: Path
 ) -> None:
@@ -299,10 +317,29 @@ def test_scoring_onto_a_full_disk_is_one_line_and_goes_on_when_there_is_room(
     for spare in (12, 60):
         small_disk(used + spare)
         ended = sftlens("score", "pool", METHOD, *FAKE)
-        line = one_line(ended.returncode, ended.stdout, ended.stderr.split("\n", 0)[0])
+        line = one_line(ended.returncode, ended.stdout, ended.stderr)
         assert "Free some space" in line, line
     small_disk(64_000)
     assert "of 400 samples scored" in done("score", "pool", METHOD, *FAKE)
+
+
+def test_a_run_that_cannot_be_stored_is_one_line_and_keeps_what_it_measured(
+    small_disk: Callable[[int], None], tmp_path: Path
+) -> None:
+    small_disk(64_000)
+    done("import", jsonl(tmp_path / "pool.jsonl", rows(3000)))
+    unscored = shutil.copy(config.store_path(), tmp_path / "unscored")
+    done("score", "pool", METHOD, *FAKE)
+    shutil.copy(unscored, config.store_path())
+    measured = parts()
+    used = sum(p.stat().st_blocks for p in config.cache_dir().rglob("*")) // 2  # kB
+    small_disk(used + 60)  # room for a status file, not for 3,000 scores
+    ended = sftlens("score", "pool", METHOD, *FAKE)
+    line = one_line(ended.returncode, ended.stdout, ended.stderr)
+    assert line.startswith(f"{config.store_path()}: the store cannot be written.")
+    small_disk(64_000)
+    assert "2,400 of 3,000 samples scored" in done("score", "pool", METHOD, *FAKE)
+    assert parts() == measured
 
 
 def test_an_export_onto_a_full_disk_names_its_own_folder(
@@ -315,7 +352,7 @@ def test_an_export_onto_a_full_disk_names_its_own_folder(
 
     monkeypatch.setattr(export, "_write", full)
     line = refused(*SELECT, "--out", tmp_path / "out")
-    assert line.startswith(f"{tmp_path / 'out'}: the folder cannot be written.")
+    assert line.startswith(f"{tmp_path / 'out'}: the files cannot be written.")
     assert "No space left" in line
 
 
@@ -360,17 +397,15 @@ def test_help_of_every_command(command: tuple[str, ...], flag: str) -> None:
 
 
 def test_no_command_shows_the_help() -> None:
-    code, out, err = call()
-    assert code in (0, 2)
-    assert "Usage: sftlens [OPTIONS] COMMAND [ARGS]..." in out + err
-    assert (out + err).count("\n") > 10
-    assert "error:" not in out + err
+    out = done()
+    assert out.startswith("Usage: sftlens ")
+    assert all(f"\n  {name} " in out for name in cli.cli.commands)
 
 
 def test_the_command_line_starts_without_the_heavy_libraries() -> None:
     script = """
 import sys, core.cli
-heavy = {"torch", "transformers", "streamlit", "duckdb", "pandas", "numpy", "pyarrow", "rich"}
+heavy = {"torch", "transformers", "streamlit", "duckdb", "pandas", "pyarrow", "rich"}
 print(sorted(heavy & set(sys.modules)))
 """
     assert ended(python("-c", script)) == (0, "[]\n", "")
@@ -403,9 +438,14 @@ def at_a_terminal(answer: str, *words: object) -> tuple[int, str]:
         os.execv(sys.executable, [sys.executable, "-m", "core.cli", *map(str, words)])
     seen, asked = b"", False
     try:
-        while chunk := os.read(screen, 4096):
-            seen += chunk
-            if not asked and b"[Y/n]" in seen:
+        while True:
+            told = select.select([screen], [], [], 2.0)[0]
+            if told:
+                if not (chunk := os.read(screen, 4096)):
+                    break
+                seen += chunk
+            # A key between the question and the reading of its answer may be lost: type it again.
+            if b"[Y/n]" in seen and (not asked or not told):
                 asked = True
                 os.write(screen, answer.encode())
     except OSError as error:  # how Linux says that the other side has closed

@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -135,9 +136,11 @@ def test_two_pools_share_the_parts_of_what_they_share() -> None:
     make("same", rows(N))
     run_of("pool")
     before = parts()
-    run_of("same")
+    same = run_of("same")
     assert parts() == before
-    assert len(runs_in_store()) == 1  # the same samples in the same order are the same run
+    with store.connect() as con:
+        assert stored.newest_run(con, "same", METHOD) == same  # a run of its own
+    assert table(same) == table(newest())
     make("half", rows(N // 2))
     run_of("half", warm_up_fraction=1.0)
     assert before.items() <= parts().items()
@@ -369,7 +372,7 @@ def test_rescoring_refuses_knobs_that_need_a_model() -> None:
 SMALL_BLOCKS = """
 from core import cli
 from core.engines import hf
-hf.BLOCK_TOKENS = {"cpu": 700, "cuda": 700}  # a few blocks of a small pool
+hf.BLOCK_TOKENS = {"cpu": 400, "cuda": 400}  # a few blocks of a small pool
 cli.main()
 """
 
@@ -379,17 +382,13 @@ cli.main()
 def test_a_real_run_killed_at_three_moments_is_the_undisturbed_run(
     samples: list[Sample], tmp_path: Path
 ) -> None:
-    def records() -> list[Any]:
-        return [{"messages": [vars_of(t) for t in s.turns]} for s in samples]
-
-    def vars_of(turn: Any) -> dict[str, str]:
-        return {"role": turn.role, "content": turn.content}
-
+    records = [{"messages": [asdict(t) for t in s.turns]} for s in samples]
     driver = tmp_path / "driver.py"
     driver.write_text(SMALL_BLOCKS)
-    command = (str(driver), "score", "pool", METHOD, "--set", "warm_up_fraction=0.5")
+    warm_up = ("--set", "warm_up_fraction=0.1", "--set", "warm_up_epochs=2")
+    command = (str(driver), "score", "pool", METHOD, *warm_up)
     env = {"PYTHONPATH": str(config.ROOT)}
-    make("pool", records())
+    make("pool", records)
     assert ended(python(*command, **env))[0] == 0
     undisturbed, total = table(newest()), len(parts())
     assert total >= 6
@@ -398,7 +397,7 @@ def test_a_real_run_killed_at_three_moments_is_the_undisturbed_run(
         (config.cache_dir() / path).rename(tmp_path / path)
     for path in (config.cache_dir() / "models").glob("calibrated-*"):
         path.rename(tmp_path / path.name)
-    make("pool", records())
+    make("pool", records)
 
     def folders() -> int:
         return len({path.parent for path in parts()})

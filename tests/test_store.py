@@ -100,9 +100,11 @@ def test_reading_without_a_store_says_what_to_do_and_makes_none() -> None:
 def test_a_file_that_is_no_store_is_one_line(content: bytes, write: bool) -> None:
     config.cache_dir().mkdir()
     config.store_path().write_bytes(content)
-    with pytest.raises(StoreError, match="cannot be opened as a store") as caught:
-        with store.connect(write=write):
-            pass
+    with (
+        pytest.raises(StoreError, match="cannot be opened as a store") as caught,
+        store.connect(write=write),
+    ):
+        pass
     assert "\n" not in str(caught.value)
     assert config.store_path().read_bytes() == content
 
@@ -129,6 +131,17 @@ def test_a_lock_that_never_goes_is_one_sentence(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(StoreError, match="locked for"), store.connect():
         pass
     assert ended(other)[0] == 0
+
+
+def test_a_damaged_store_in_a_folder_of_blocks_is_not_taken_for_a_locked_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "WAIT_S", 0.1)
+    monkeypatch.setenv("SFTLENS_CACHE", str(tmp_path / "blocks"))
+    config.cache_dir().mkdir()
+    config.store_path().write_text("no database at all" * 400)
+    with pytest.raises(StoreError, match="cannot be opened as a store"):
+        pool_names()
 
 
 def test_threads_of_one_process_read_and_write_at_once() -> None:
@@ -177,9 +190,14 @@ def test_threads_may_make_the_store_together() -> None:
 @pytest.mark.parametrize("error", [KeyError("ours"), PoolError("x", "theirs"), KeyboardInterrupt()])
 def test_a_body_that_fails_changes_nothing(error: BaseException) -> None:
     add("kept", [sample("a")])
-    with pytest.raises(type(error)), store.connect(write=True) as con:
-        con.execute("UPDATE pools SET pool = 'changed'")
-        raise error
+
+    def body() -> None:
+        with store.connect(write=True) as con:
+            con.execute("UPDATE pools SET pool = 'changed'")
+            raise error
+
+    with pytest.raises(type(error)):
+        body()
     assert pool_names() == ["kept"]
 
 

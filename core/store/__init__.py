@@ -93,7 +93,8 @@ def _open(path: Path, *, write: bool) -> Connection:
             )
         except (duckdb.IOException, duckdb.ConnectionException) as error:
             text = str(error)
-            busy = "lock" in text or "different configuration" in text
+            # not just "lock": the text names the path, which may lie in a folder of blocks
+            busy = "Could not set lock" in text or "different configuration" in text
             if not busy:
                 raise _damaged(path, error) from error
             if time.monotonic() > deadline:
