@@ -209,10 +209,10 @@ def score(pool: str, method: str, params: tuple[str, ...], **options: Any) -> No
 @cli.command()
 def status() -> None:
     """List runs that are going on, were stopped, or are done."""
-    from core import runs, store
+    from core import jobs, store
     from core.store import views
 
-    for job in runs.jobs():
+    for job in jobs.every():
         if job.state != "done":
             spec = job.facts.get("spec", {})
             echo(f"{job.state:8} {spec.get('pool')} {spec.get('method')}: {job.sentence()}")

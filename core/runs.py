@@ -1,21 +1,17 @@
 """The one way to score a pool. The CLI, the app and the demo all end in `execute`."""
 
-import os
-import signal as signals_of_the_system
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core import __version__, blocks, calibration, config, files, models, store
+from core import __version__, blocks, calibration, config, files, jobs, models, store
 from core.domain import Pool, RunSpec, Sample, Scores, content_hash
 from core.engines import loader
 from core.engines.hardware import Precision, choose
@@ -28,8 +24,6 @@ from core.signals import Signal
 from core.store import pools
 from core.store import runs as stored
 
-GOES_ON = "stopped; the next call goes on where it was"
-
 
 @dataclass(frozen=True)
 class Finished:
@@ -37,35 +31,6 @@ class Finished:
 
     run: stored.Run
     reused: bool
-
-
-@dataclass(frozen=True)
-class Job:
-    """A scoring process, finished or not, as its status file tells it.
-
-    `state`: running, done, failed, or stopped (its process is gone; the next call goes on
-    where it was).
-    """
-
-    job_id: str
-    state: str
-    facts: Mapping[str, Any]
-
-    @property
-    def share(self) -> float:
-        """How much of the present step is done, 0 to 1."""
-        return min(1.0, float(self.facts.get("done", 0)) / float(self.facts.get("total") or 1))
-
-    def sentence(self) -> str:
-        """`measuring base: 25 %, 612 tokens/s, 40 s left`, or how it ended."""
-        f = self.facts
-        if self.state == "stopped":
-            return GOES_ON
-        if self.state != "running" or not f.get("total"):
-            return str(f.get("message", self.state))
-        left = "" if f.get("left_s") is None else f", {duration(f['left_s'])} left"
-        done = 100 * f["done"] / f["total"]
-        return f"{f['stage']}: {done:.0f} %, {f['rate']:,.0f} {f['unit']}/s{left}"
 
 
 def execute(
@@ -82,21 +47,21 @@ def execute(
     method = build(spec.method, spec.params)
     pool = _scorable(spec.pool)
     config.check_writable()
-    job = job_id(spec)
+    job = jobs.job_id(spec)
     progress = progress or Progress(quiet=True)
-    with _alone(spec, job):
-        progress.path = _status_path(job)
-        progress.facts = {"spec": asdict(spec), "started": _own_start()}
+    with jobs.alone(spec, job):
+        progress.path = jobs.status_path(job)
+        progress.facts = {"spec": asdict(spec), "started": jobs.own_start()}
         progress.state("running", message="starting")
         try:
             return _execute(spec, method, pool, progress, executor or Serial())
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
-                _report_end(progress, "stopped", GOES_ON)
+                jobs.report_end(progress, "stopped", jobs.GOES_ON)
             else:
                 ours = not isinstance(error, SFTLensError | OSError)
                 message = f"a fault of SFTLens: {error!r}" if ours else str(error)
-                _report_end(progress, "failed", message)
+                jobs.report_end(progress, "failed", message)
             raise
 
 
@@ -134,7 +99,7 @@ def _execute(
     with store.connect() as con:
         known = stored.get_run(con, run_id)
     if known is not None:
-        _report_end(progress, "done", f"run {run_id[:8]} was scored before", run_id=run_id)
+        jobs.report_end(progress, "done", f"run {run_id[:8]} was scored before", run_id=run_id)
         return Finished(known, reused=True)
     x: dict[str, NDArray[Any]] = {}
     cards: dict[str, Any] = {}
@@ -166,7 +131,7 @@ def _execute(
     with store.connect(write=True) as con:
         stored.add_run(con, run, pool.sample_ids, scores)
     message = f"scored {n_scored:,} of {len(pool):,} samples in {duration(run.seconds)}"
-    _report_end(progress, "done", message, run_id=run_id)
+    jobs.report_end(progress, "done", message, run_id=run_id)
     return Finished(run, reused=False)
 
 
@@ -245,16 +210,6 @@ def versions() -> dict[str, str]:
     return {"sftlens": __version__, "python": python} | {name: version(name) for name in names}
 
 
-def job_id(spec: RunSpec) -> str:
-    """Names a job by what was asked for, however its parameters were written.
-
-    Raises:
-        MethodError: the method or a parameter is wrong.
-    """
-    params = build(spec.method, spec.params).model_dump()
-    return content_hash(["job", asdict(spec) | {"params": params}], 12)
-
-
 def launch(spec: RunSpec) -> str:
     """Start scoring in a process of its own, and return its job id at once.
 
@@ -266,10 +221,10 @@ def launch(spec: RunSpec) -> str:
         PoolError: the pool is unknown, empty, or a query set.
         ConfigError: the cache cannot be written.
     """
-    job = job_id(spec)
+    job = jobs.job_id(spec)
     _scorable(spec.pool)
     config.check_writable()
-    if any(j.job_id == job and j.state == "running" for j in jobs()):
+    if any(j.job_id == job and j.state == "running" for j in jobs.every()):
         return job
     # fmt: off
     command = [
@@ -279,7 +234,7 @@ def launch(spec: RunSpec) -> str:
     # fmt: on
     for name, value in spec.params.items():
         command += ["--set", f"{name}={value}"]
-    log = _status_path(job).with_name("log.txt")
+    log = jobs.status_path(job).with_name("log.txt")
     log.parent.mkdir(parents=True, exist_ok=True)
     starting = {"state": "running", "message": "starting", "spec": asdict(spec), "at": time.time()}
     with log.open("wb") as out:
@@ -291,109 +246,10 @@ def launch(spec: RunSpec) -> str:
             cwd=config.ROOT,
             start_new_session=True,
         )
-    own = {"pid": process.pid, "started": _start_of(process.pid)}
-    if (files.read_json(_status_path(job)) or {}).get("pid") != process.pid:  # else it was quicker
-        files.write_json(_status_path(job), starting | own)
+    own = {"pid": process.pid, "started": jobs.start_of(process.pid)}
+    if (files.read_json(jobs.status_path(job)) or {}).get(
+        "pid"
+    ) != process.pid:  # else it was quicker
+        files.write_json(jobs.status_path(job), starting | own)
     threading.Thread(target=process.wait, daemon=True).start()  # so that it leaves no zombie
     return job
-
-
-def jobs() -> list[Job]:
-    """Every job that left a status file, newest first."""
-    folder = config.cache_dir() / "runs"
-    found = [(p.parent.name, files.read_json(p)) for p in folder.glob("*/status.json")]
-    known = [Job(name, _state(facts), facts) for name, facts in found if isinstance(facts, dict)]
-    return sorted(known, key=lambda job: -float(job.facts.get("at", 0)))
-
-
-def log_tail(job: str, lines: int = 40) -> str:
-    """The last lines a launched job wrote; empty where there is no log."""
-    path = _status_path(job).with_name("log.txt")
-    if not path.is_file():
-        return ""
-    return "\n".join(path.read_text("utf8", errors="replace").splitlines()[-lines:])
-
-
-def stop(job: str) -> None:
-    """Ask a running job to stop; what it measured is kept."""
-    found = next((j for j in jobs() if j.job_id == job), None)
-    if found is not None and found.state == "running":
-        with suppress(ProcessLookupError):  # it ended meanwhile
-            # not SIGINT, which a process that a shell put into the background ignores
-            os.kill(int(found.facts["pid"]), signals_of_the_system.SIGTERM)
-
-
-def _state(facts: Mapping[str, Any]) -> str:
-    """The state on file, but a running job whose process is gone was stopped."""
-    state = str(facts.get("state", "stopped"))
-    if state != "running":
-        return state
-    start, then = _start_of(int(facts.get("pid", 0))), facts.get("started")
-    if start is None or then is None:
-        return "stopped"
-    # The system counts from its boot, whose time on the clock may move by a second.
-    return "running" if abs(start - float(then)) < 2.0 else "stopped"
-
-
-def _start_of(pid: int) -> float | None:
-    """When a process began; None when there is none or it is a zombie. Guards reused pids."""
-    import psutil
-
-    try:
-        process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else float(process.create_time())
-    except (psutil.Error, ValueError):
-        return None
-
-
-def _own_start() -> float | None:
-    return _start_of(os.getpid())
-
-
-def _status_path(job: str) -> Path:
-    return config.cache_dir() / "runs" / job / "status.json"
-
-
-def _report_end(progress: Progress, state: str, message: str, **facts: Any) -> None:
-    """Write the last status; a full disk must not hide the error that ended the run."""
-    try:
-        progress.state(state, message=message, **facts)
-    except OSError:
-        return
-
-
-def _report_refused(job: str, message: str) -> None:
-    """Let the status that `launch` wrote for this very process say why it never began."""
-    facts = files.read_json(_status_path(job))
-    if isinstance(facts, dict) and facts.get("pid") == os.getpid():
-        ended = Progress(_status_path(job), facts, quiet=True)
-        _report_end(ended, "failed", message)
-
-
-@contextmanager
-def _alone(spec: RunSpec, job: str) -> Iterator[None]:
-    """Hold the pool's scoring lock; the operating system frees it when the process dies."""
-    import filelock
-
-    folder = config.folder("runs")
-    lock = filelock.FileLock(folder / f"{content_hash(spec.pool, 12)}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        other = next(
-            (
-                j
-                for j in jobs()
-                if j.state == "running" and j.facts.get("spec", {}).get("pool") == spec.pool
-            ),
-            None,
-        )
-        who = f"process {other.facts.get('pid')} ({other.sentence()})" if other else "a process"
-        do = "Wait for it (sftlens status), or stop it; what it measured is kept."
-        error = RunError(spec.pool, f"is being scored by {who}", do=do)
-        _report_refused(job, str(error))
-        raise error from None
-    try:
-        yield
-    finally:
-        lock.release()

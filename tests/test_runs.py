@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from calls import FAKE, METHOD, ended, jsonl, kill, parts, python, rows, start, wait_until
 
-from core import blocks, config, pools, runs, store
+from core import blocks, config, jobs, pools, runs, store
 from core.domain import RunSpec, Sample
 from core.errors import MethodError, PoolError, RunError
 from core.store import runs as stored
@@ -180,7 +180,7 @@ def test_a_run_killed_at_three_moments_is_the_undisturbed_run(
         assert before.items() <= parts().items()  # every part is kept and none measured again
         before = parts()
         assert len(before) < total
-        [job] = runs.jobs()
+        [job] = jobs.every()
         assert job.state == "stopped"
         assert runs_in_store() == []
     last = start(*SCORE)
@@ -222,11 +222,11 @@ def test_ctrl_c_ends_a_run_at_once_and_the_next_call_goes_on(
     last = err.splitlines()[-1]
     assert last == "stopped; what was measured is kept, and the same command goes on from there"
     assert "Traceback" not in err
-    [job] = runs.jobs()
+    [job] = jobs.every()
     assert (job.state, job.sentence()) == ("stopped", "stopped; the next call goes on where it was")
     assert run_of().n_scored
     assert before.items() <= parts().items()
-    [job] = runs.jobs()
+    [job] = jobs.every()
     assert job.state == "done"
 
 
@@ -234,7 +234,7 @@ def test_jobs_tell_how_each_ended_newest_first(
     slow_score: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make("pool", rows(N))
-    assert runs.jobs() == []
+    assert jobs.every() == []
     run_of(seed=1)
 
     def breaks(*_: Any) -> None:
@@ -248,9 +248,9 @@ def test_jobs_tell_how_each_ended_newest_first(
     wait_until(lambda: len(parts()) > 12, killed)
     kill(killed)
     going_on = slow_score("--set", "seed=4")
-    wait_until(lambda: runs.jobs()[0].facts["spec"]["params"] == {"seed": "4"}, going_on)
-    wait_until(lambda: runs.jobs()[0].facts.get("total"), going_on)
-    states = {str(job.facts["spec"]["params"]["seed"]): job for job in runs.jobs()}
+    wait_until(lambda: jobs.every()[0].facts["spec"]["params"] == {"seed": "4"}, going_on)
+    wait_until(lambda: jobs.every()[0].facts.get("total"), going_on)
+    states = {str(job.facts["spec"]["params"]["seed"]): job for job in jobs.every()}
     assert {seed: job.state for seed, job in states.items()} == {
         "1": "done",
         "2": "failed",
@@ -260,15 +260,15 @@ def test_jobs_tell_how_each_ended_newest_first(
     assert states["1"].sentence().startswith(f"scored {N - 2 * (N // 10)} of {N} samples in")
     assert states["2"].sentence() == "here: it broke."
     assert states["4"].sentence().startswith("measuring ")
-    assert next(iter(runs.jobs())).state == "running"
+    assert next(iter(jobs.every())).state == "running"
 
 
 def test_a_process_number_that_was_given_away_is_not_a_running_job() -> None:
     path = config.folder("runs") / "job" / "status.json"
     path.parent.mkdir()
-    for started, state in ((runs._own_start(), "running"), (1.0, "stopped"), (None, "stopped")):
+    for started, state in ((jobs.own_start(), "running"), (1.0, "stopped"), (None, "stopped")):
         path.write_text(json.dumps({"state": "running", "pid": os.getpid(), "started": started}))
-        assert [job.state for job in runs.jobs()] == [state]
+        assert [job.state for job in jobs.every()] == [state]
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '"text"'])
@@ -276,18 +276,18 @@ def test_a_broken_status_file_is_no_job(content: str) -> None:
     path = config.folder("runs") / "job" / "status.json"
     path.parent.mkdir()
     path.write_text(content)
-    assert runs.jobs() == []
+    assert jobs.every() == []
 
 
 def test_a_launched_job_runs_by_itself_and_finishes() -> None:
     make("pool", rows(N))
     spec = RunSpec("pool", METHOD, {"seed": 5, "exclude_warm_up": True}, "fake", "cpu")
     job_id = runs.launch(spec)
-    assert [(j.job_id, j.state) for j in runs.jobs()] == [(job_id, "running")]
-    wait_until(lambda: runs.jobs()[0].state != "running")
-    [job] = runs.jobs()
-    assert (job.job_id, job.state) == (job_id, "done"), runs.log_tail(job_id)
-    assert job.facts["run_id"] in runs.log_tail(job_id)
+    assert [(j.job_id, j.state) for j in jobs.every()] == [(job_id, "running")]
+    wait_until(lambda: jobs.every()[0].state != "running")
+    [job] = jobs.every()
+    assert (job.job_id, job.state) == (job_id, "done"), jobs.log_tail(job_id)
+    assert job.facts["run_id"] in jobs.log_tail(job_id)
     assert runs.execute(spec).reused
 
 
@@ -296,15 +296,15 @@ def test_launching_what_is_running_joins_it(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("SFTLENS_FAKE_DELAY_S", SLOW["SFTLENS_FAKE_DELAY_S"])
     job_id = runs.launch(SPEC)
     wait_until(parts)
-    [before] = runs.jobs()
+    [before] = jobs.every()
     assert runs.launch(SPEC) == job_id
-    [after] = runs.jobs()
+    [after] = jobs.every()
     assert after.facts["pid"] == before.facts["pid"]
-    runs.stop(job_id)
-    wait_until(lambda: runs.jobs()[0].state != "running")
-    [job] = runs.jobs()
+    jobs.stop(job_id)
+    wait_until(lambda: jobs.every()[0].state != "running")
+    [job] = jobs.every()
     assert (job.state, job.sentence()) == ("stopped", "stopped; the next call goes on where it was")
-    assert "Traceback" not in runs.log_tail(job_id)
+    assert "Traceback" not in jobs.log_tail(job_id)
 
 
 def test_a_launched_job_that_is_refused_says_why(slow_score: Any) -> None:
@@ -312,8 +312,8 @@ def test_a_launched_job_that_is_refused_says_why(slow_score: Any) -> None:
     first = slow_score()
     wait_until(parts, first)
     job_id = runs.launch(RunSpec("pool", METHOD, {"seed": 7}, "fake", "cpu"))
-    wait_until(lambda: {j.job_id: j.state for j in runs.jobs()}[job_id] != "running")
-    job = {j.job_id: j for j in runs.jobs()}[job_id]
+    wait_until(lambda: {j.job_id: j.state for j in jobs.every()}[job_id] != "running")
+    job = {j.job_id: j for j in jobs.every()}[job_id]
     assert job.state == "failed"
     assert "is being scored by" in job.sentence()
     assert ended(first)[0] == 0
@@ -322,17 +322,17 @@ def test_a_launched_job_that_is_refused_says_why(slow_score: Any) -> None:
 def test_a_launch_of_what_cannot_be_is_refused_before_a_process_starts() -> None:
     with pytest.raises(MethodError):
         runs.launch(RunSpec("pool", METHOD, {"seed": -1}))
-    assert runs.jobs() == []
+    assert jobs.every() == []
 
 
 def test_stopping_a_job_that_is_not_running_does_nothing() -> None:
     make("pool", rows(5))
     run_of()
-    [job] = runs.jobs()
-    runs.stop(job.job_id)
-    runs.stop("unknown")
-    assert runs.log_tail(job.job_id) == ""
-    assert runs.jobs() == [job]
+    [job] = jobs.every()
+    jobs.stop(job.job_id)
+    jobs.stop("unknown")
+    assert jobs.log_tail(job.job_id) == ""
+    assert jobs.every() == [job]
 
 
 def test_a_query_set_or_an_unknown_pool_cannot_be_scored() -> None:
@@ -342,7 +342,7 @@ def test_a_query_set_or_an_unknown_pool_cannot_be_scored() -> None:
         run_of("q")
     with pytest.raises(PoolError, match="Use one of: q"):
         run_of("pool")
-    assert runs.jobs() == []
+    assert jobs.every() == []
 
 
 def test_rescoring_under_live_knobs_equals_a_new_run() -> None:
@@ -403,7 +403,7 @@ def test_a_real_run_killed_at_three_moments_is_the_undisturbed_run(
         return len({path.parent for path in parts()})
 
     def in_warm_up() -> bool:
-        [job] = runs.jobs()
+        [job] = jobs.every()
         return job.facts.get("stage") == "warm-up" and job.facts["done"] > 0
 
     before: dict[Path, int] = {}

@@ -19,6 +19,11 @@ from core.store import schema
 
 Connection = duckdb.DuckDBPyConnection
 WAIT_S = 20.0
+BUSY = (  # whole phrases: the text names the path, which may lie in a folder of blocks
+    "Could not set lock",  # another process has it open
+    "different configuration",  # another thread has it open the other way
+    "Unique file handle conflict",  # another thread is opening or closing it
+)
 _WRITING = threading.Lock()  # DuckDB lets the threads of one process write at once, and conflict
 
 
@@ -91,18 +96,13 @@ def _open(path: Path, *, write: bool) -> Connection:
                 read_only=not write,
                 config={"autoinstall_known_extensions": "false"},
             )
-        except (duckdb.IOException, duckdb.ConnectionException) as error:
-            text = str(error)
-            # not just "lock": the text names the path, which may lie in a folder of blocks
-            busy = "Could not set lock" in text or "different configuration" in text
-            if not busy:
+        except duckdb.Error as error:
+            if not any(sign in str(error) for sign in BUSY):
                 raise _damaged(path, error) from error
             if time.monotonic() > deadline:
                 do = "Wait for the other process, or close the program that holds the file."
                 raise StoreError(path, f"locked for {WAIT_S:.0f} s", do=do) from error
             time.sleep(random.uniform(0.01, 0.06))
-        except duckdb.Error as error:
-            raise _damaged(path, error) from error
 
 
 def _damaged(path: Path, error: Exception) -> StoreError:

@@ -14,6 +14,7 @@ import pandas as pd
 import streamlit as st
 
 from core import config, export, runs, selection, store
+from core import jobs as jobs_on_file
 from core.domain import RunSpec, Sample
 from core.errors import SFTLensError
 from core.recipe import Recipe
@@ -121,9 +122,9 @@ def sample(pool: str, sample_id: str) -> Sample:
         return stored_pools.read_samples(con, pool, [sample_id])[0]
 
 
-def jobs() -> list[runs.Job]:
+def jobs() -> list[jobs_on_file.Job]:
     """Scoring processes, newest first."""
-    return runs.jobs()
+    return jobs_on_file.every()
 
 
 def start(spec: RunSpec) -> str:
@@ -133,12 +134,12 @@ def start(spec: RunSpec) -> str:
 
 def stop(job_id: str) -> None:
     """Ask a scoring process to stop."""
-    runs.stop(job_id)
+    jobs_on_file.stop(job_id)
 
 
 def log_tail(job_id: str) -> str:
     """The last lines of a job's log."""
-    return runs.log_tail(job_id)
+    return jobs_on_file.log_tail(job_id)
 
 
 def make_files(recipe: Recipe, layout: export.Layout) -> tuple[Path, dict[str, Any]]:

@@ -7,9 +7,9 @@ import streamlit as st
 
 from core.domain import RunSpec
 from core.errors import SFTLensError
+from core.jobs import Job
 from core.methods import build, catalogue
 from core.progress import duration
-from core.runs import Job
 from pages.ui import data
 from pages.ui.forms import fields
 
