@@ -302,10 +302,10 @@ def select(
 @click.option("--out", type=click.Path(path_type=Path), help="Folder (default: replay, beside it).")
 def replay(manifest: Path, out: Path | None) -> None:
     """Make the files of MANIFEST again from the store, byte for byte, or say what differs."""
-    from core import export
+    from core import replay as again
     from core.errors import ManifestError
 
-    made = export.replay(manifest, out)
+    made = again.replay(manifest, out)
     if made.differences:
         do = "The files made now are in " + str(made.folder) + "."
         raise ManifestError(manifest, "the replay differs: " + "; ".join(made.differences), do=do)

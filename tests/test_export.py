@@ -12,13 +12,15 @@ import pyarrow.parquet as pq
 import pytest
 from calls import FAKE, METHOD, PATIENCE_S, jsonl, python, rows, sftlens
 
-from core import config, export, pools, runs, store
+from core import config, export, pools, runs, store, trainer_shapes
 from core.domain import RunSpec, Sample, Turn
 from core.errors import ManifestError, PoolError, RunError
-from core.export import FileKind, Layout, Shape, replay
+from core.export import FileKind, Layout
 from core.recipe import Recipe, Rule
+from core.replay import replay
 from core.selection import select
 from core.store import pools as stored
+from core.trainer_shapes import Shape
 
 N_PLAIN = 60
 TALKS = [
@@ -151,20 +153,20 @@ def test_alpaca_keeps_system_and_history_and_joins_neighbours(
     turns: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     sample = Sample(tuple(Turn(m["role"], m["content"]) for m in turns["messages"]), "tests")
-    assert export.to_alpaca(sample) == expected
-    assert export.loses_turn(sample, "alpaca") == (turns is TALKS[2])
-    assert not export.loses_turn(sample, "messages")
+    assert trainer_shapes.to_alpaca(sample) == expected
+    assert trainer_shapes.loses_turn(sample, "alpaca") == (turns is TALKS[2])
+    assert not trainer_shapes.loses_turn(sample, "messages")
 
 
 @pytest.mark.parametrize(("instruction", "extra"), [("a", "b"), ("a\n\nb", "b"), ("\n\nb", "b")])
 def test_only_the_input_is_split_off(instruction: str, extra: str) -> None:
     asked = Turn("user", f"{instruction}\n\n{extra}")
-    record = export.to_alpaca(Sample((asked, Turn("assistant", "c")), "tests", extra))
+    record = trainer_shapes.to_alpaca(Sample((asked, Turn("assistant", "c")), "tests", extra))
     assert (record["instruction"], record["input"]) == (instruction, extra)
 
 
 def test_a_turn_that_alpaca_cannot_hold_is_counted(everything: Recipe, tmp_path: Path) -> None:
-    lost = sum(export.loses_turn(s, "alpaca") for s in kept(everything))
+    lost = sum(trainer_shapes.loses_turn(s, "alpaca") for s in kept(everything))
     notes = export.export(everything, Layout(), tmp_path / "out")["notes"]
     assert notes == ({"user turn after the last answer left out": lost} if lost else {})
     assert export.export(everything, Layout("messages"), tmp_path / "chat")["notes"] == {}

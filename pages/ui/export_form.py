@@ -8,8 +8,9 @@ import streamlit as st
 
 from core import export
 from core.errors import SFTLensError
-from core.export import FileKind, Layout, Shape
+from core.export import FileKind, Layout
 from core.selection import Selection
+from core.trainer_shapes import Shape
 from pages.ui import data
 
 SHAPES = {
