@@ -1,6 +1,6 @@
 """A picture of every page, in both themes and at the widths people use.
 
-    python -m benchmarks.screenshots FOLDER [--width 1280 --width 1920] [--height 1400]
+    python -m benchmarks.screenshots FOLDER [--width 1280] [--height 1400] [--page Entropy]
 
 Shows what is in the store (see SFTLENS_CACHE), so run `sftlens demo --no-app` before.
 """
@@ -19,7 +19,8 @@ SETTLED_MS = 3500  # charts are drawn by then
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--width", "widths", multiple=True, type=int, default=(1280, 1920))
 @click.option("--height", type=int, default=1400, show_default=True)
-def main(folder: Path, widths: tuple[int, ...], height: int) -> None:
+@click.option("--page", "pages", multiple=True, default=[e.title for e in ENTRIES])
+def main(folder: Path, widths: tuple[int, ...], height: int, pages: tuple[str, ...]) -> None:
     """Write the pictures; see the module."""
     folder.mkdir(parents=True, exist_ok=True)
     with app() as url, browser() as opened:
@@ -29,7 +30,7 @@ def main(folder: Path, widths: tuple[int, ...], height: int) -> None:
                     viewport={"width": width, "height": height}, color_scheme=theme
                 )
                 page = context.new_page()
-                for entry in ENTRIES:
+                for entry in (e for e in ENTRIES if e.title in pages):
                     name = "" if entry.script == "app.py" else Path(entry.script).stem
                     page.goto(f"{url}/{name}")
                     page.wait_for_selector("h1", timeout=60_000)

@@ -5,6 +5,7 @@ Weights are kept in float32: updates of 1e-5 vanish when a bfloat16 weight is ro
 nearest. A checkpoint that is measured in bfloat16 is therefore rounded by chance.
 """
 
+import os
 import shutil
 import warnings
 from collections.abc import Sequence
@@ -156,7 +157,7 @@ def _rounded(model: Any, seed: int) -> Any:
 
 def _save(model: Any, tokenizer: Any, folder: Path, card: dict[str, Any]) -> None:
     """Save weights, tokenizer and card; all of it or nothing."""
-    part = Path(f"{folder}.part")
+    part = Path(f"{folder}.{os.getpid()}.part")  # two pools may draw the same warm-up at once
     shutil.rmtree(part, ignore_errors=True)
     with QuietTransformers():
         model.save_pretrained(part)

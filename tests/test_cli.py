@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import select
+import signal
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from calls import FAKE, METHOD, ended, jsonl, parts, python, rows, sftlens
+from calls import FAKE, METHOD, ended, jsonl, parts, python, rows, sftlens, start
 
 from core import cli, config, store
 
@@ -31,8 +32,10 @@ def call(*words: object) -> tuple[int, str, str]:
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
         patch.setattr(sys, "argv", ["sftlens", *map(str, words)])
         patch.setattr(sys, "stdin", io.StringIO())
+        before = signal.getsignal(signal.SIGTERM)
         with pytest.raises(SystemExit) as end:
             cli.main()
+        signal.signal(signal.SIGTERM, before)
     assert isinstance(end.value.code, int)
     return end.value.code, out.getvalue(), err.getvalue()
 
@@ -480,3 +483,21 @@ def test_ctrl_c_at_the_question_imports_nothing(file: Path) -> None:
     assert code == 130
     assert "Traceback" not in screen
     assert not config.store_path().exists()
+
+
+def test_a_reader_that_goes_away_is_no_error(imported: Path) -> None:
+    for words in (("pools",), ("methods",), ("--help",)):
+        process = start(*words)
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+        process.stderr.close()
+        assert process.wait() == 0
+
+
+def test_what_a_sample_says_to_the_terminal_is_not_obeyed(tmp_path: Path) -> None:
+    path = jsonl(tmp_path / "a.jsonl", [{"instruction": "clear \x1b[2J", "output": "\x07\x9b1m"}])
+    code, out, err = call("import", path)
+    assert code == 0
+    assert (out + err).replace("\n", "").isprintable()

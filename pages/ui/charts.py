@@ -223,7 +223,7 @@ def waterfall(steps: Sequence[tuple[str, int]], total: int, palette: Palette) ->
     left = total - np.cumsum([0, *(n for _, n in steps)])
     names = ["all samples", *(name for name, _ in steps), "kept"]
     figure = go.Figure()
-    removed = [0, *(n for _, n in steps), 0]
+    removed = [None, *(n or None for _, n in steps), None]  # nothing removed draws no outline
     remains = [total, *left[1:].tolist(), int(left[-1])]
     colours = [palette.other] * (len(names) - 1) + [palette.kept]
     figure.add_bar(
