@@ -1,6 +1,7 @@
 """Fixtures for every test: a cache of its own, golden numbers, samples, the embedded model."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 REAL_CACHE = config.cache_dir()  # before any test moves it
 REPORT: list[str] = []  # measured figures, shown at the end of the session
 
+# A shell that runs the tests in the background makes them, and all they start, deaf to Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two threads collapse beside another busy process
 
