@@ -135,7 +135,7 @@ def get_pool(con: Connection, name: str) -> Pool:
     ids = con.execute(
         "SELECT sample_id FROM samples WHERE pool = ? ORDER BY position", [name]
     ).fetchnumpy()["sample_id"]
-    return Pool(name, row[0], row[1], tuple(ids.tolist()))
+    return Pool(name, row[0], row[1], tuple(map(str, ids.tolist())))
 
 
 def read_samples(con: Connection, pool: str, ids: Iterable[str]) -> list[Sample]:

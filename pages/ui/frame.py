@@ -105,7 +105,8 @@ def _choose_run() -> None:
     chosen = here.recipe.run_id if here.recipe else None
     if ids:
         st.session_state["frame_run"] = chosen if chosen in ids else ids[0]
-        label = {r.run_id: f"{r.method} · {r.run_id[:6]}" for r in runs.itertuples()}
+        methods = runs["method"].astype(str).tolist()
+        label = {run: f"{m} · {run[:6]}" for run, m in zip(ids, methods, strict=True)}
         chosen = st.selectbox("Run", ids, key="frame_run", format_func=lambda i: label[i])
     else:
         chosen = None
