@@ -9,7 +9,7 @@ from core.recipe import Recipe
 from core.selection import Selection
 from pages.ui import data
 from pages.ui.recipe_bar import recipe_bar
-from pages.ui.state import state
+from pages.ui.state import show, state
 
 
 class Entry(NamedTuple):
@@ -98,13 +98,13 @@ def _choose_run() -> None:
         runs = data.scored()
         known = [name for name in runs["pool"].tolist() if name in names]
         here.pool = known[0] if known else names[0]
-    st.session_state["frame_pool"] = here.pool
+    show("frame_pool", here.pool)
     here.pool = st.selectbox("Pool", names, key="frame_pool")
     runs = data.scored(here.pool)
     ids = runs["run_id"].tolist()
     chosen = here.recipe.run_id if here.recipe else None
     if ids:
-        st.session_state["frame_run"] = chosen if chosen in ids else ids[0]
+        show("frame_run", chosen if chosen in ids else ids[0])
         methods = runs["method"].astype(str).tolist()
         label = {run: f"{m} · {run[:6]}" for run, m in zip(ids, methods, strict=True)}
         chosen = st.selectbox("Run", ids, key="frame_run", format_func=lambda i: label[i])

@@ -10,7 +10,7 @@ from core.methods import build
 from core.policies import Budget
 from core.selection import Selection
 from pages.ui.forms import field_widget
-from pages.ui.state import state
+from pages.ui.state import show, state
 
 UNITS = {
     "% of the samples": ("%", 100.0),
@@ -38,8 +38,8 @@ def budget(selection: Selection) -> None:
             return
         state().change(budget=text + end)
 
-    st.session_state["recipe_unit"] = unit_now
-    st.session_state["recipe_amount"] = float(now.amount)
+    show("recipe_unit", unit_now)
+    show("recipe_amount", float(now.amount))
     amount.number_input(
         "Amount",
         0.01 if now.share else 1.0,
@@ -66,7 +66,7 @@ def live_knobs(selection: Selection) -> None:
     columns = st.columns(2)
     for i, name in enumerate(knobs):
         key = f"recipe_knob_{name}"
-        st.session_state[key] = now[name]
+        show(key, now[name])
         with columns[i % 2]:
             changed = partial(_set_knob, selection, name, key)
             field_widget(name, type(method).model_fields[name], now[name], key, changed)

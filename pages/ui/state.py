@@ -56,3 +56,13 @@ def state() -> State:
         st.session_state["state"] = State()
     found: State = st.session_state["state"]
     return found
+
+
+def show(key: str, value: object) -> None:
+    """Make the widget with this key show a value.
+
+    Only when it shows another: setting it to what it shows already would undo what a person
+    does to it while the page is drawn.
+    """
+    if key not in st.session_state or st.session_state[key] != value:
+        st.session_state[key] = value

@@ -6,7 +6,7 @@ import streamlit as st
 from core.recipe import Rule
 from core.selection import Selection
 from pages.ui.glossary import term
-from pages.ui.state import state
+from pages.ui.state import show, state
 
 STEPS = 200  # positions of a slider over a column's range
 
@@ -48,7 +48,7 @@ def trim_slider(selection: Selection) -> None:
         others = {k: v for k, v in selection.recipe.params.items() if k not in chosen}
         state().change(params=others | own)
 
-    st.session_state["entropy_trim"] = (low, high)
+    show("entropy_trim", (low, high))
     st.slider(
         "Keep the middle of the NLL drop (percentiles)",
         0,
@@ -88,7 +88,7 @@ def rule_slider(selection: Selection, column: str) -> None:
 
     low = first if rule.low is None else max(first, rule.low)
     high = last if rule.high is None else min(last, rule.high)
-    st.session_state[key] = (low, high)
+    show(key, (low, high))
     label = f"Keep {column.replace('_', ' ')} between (nats per response token)"
     st.slider(
         label, first, last, step=step, key=key, format="%.3f", on_change=move, help=term("rule")
