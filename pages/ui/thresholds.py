@@ -8,6 +8,7 @@ from core.selection import Selection
 from pages.ui.glossary import term
 from pages.ui.state import show, state
 
+MOST_TRIMMED = 49  # per cent a tail: half of the pool cannot be a tail
 STEPS = 200  # positions of a slider over a column's range
 
 
@@ -43,7 +44,8 @@ def trim_slider(selection: Selection) -> None:
 
     def move() -> None:
         start, end = st.session_state["entropy_trim"]
-        chosen = {"trim_low": start / 100, "trim_high": round(1 - end / 100, 2)}
+        tails = {"trim_low": start, "trim_high": 100 - end}  # per cent
+        chosen = {name: min(tail, MOST_TRIMMED) / 100 for name, tail in tails.items()}
         own = {k: v for k, v in chosen.items() if abs(v - selection.run.params[k]) > 1e-9}
         others = {k: v for k, v in selection.recipe.params.items() if k not in chosen}
         state().change(params=others | own)
@@ -84,7 +86,8 @@ def rule_slider(selection: Selection, column: str) -> None:
         low, high = (round(float(end), 9) for end in st.session_state[key])
         open_ends = {"low": None if low <= first else low, "high": None if high >= last else high}
         changed = Rule(column=column, **open_ends)
-        state().set_rule(changed if any(open_ends.values()) else None, column)
+        bounded = any(end is not None for end in open_ends.values())  # an end at 0 is one too
+        state().set_rule(changed if bounded else None, column)
 
     low = first if rule.low is None else max(first, rule.low)
     high = last if rule.high is None else min(last, rule.high)
