@@ -23,7 +23,9 @@ from core.engines.hardware import Precision
 from core.engines.hf import HFEngine
 from core.methods import build
 from core.models import Checkpoint, resolve
-from core.policies import Budget, top
+from core.policies import Candidates
+from core.policies.budget import Budget
+from core.policies.top import Top
 from core.progress import Progress
 from core.records import Read, read
 from core.signals import TokenStats

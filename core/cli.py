@@ -268,7 +268,8 @@ def select(
     """Choose a subset of a scored POOL and export it with its manifest."""
     from core import export, store
     from core.methods import build
-    from core.policies import Budget, check_policy
+    from core.policies import build as build_policy
+    from core.policies.budget import Budget
     from core.recipe import Recipe, Rule
     from core.store import runs as stored
 
@@ -283,7 +284,7 @@ def select(
         run_id=run_id,
         params={name: getattr(typed, name) for name in changed},
         rules=Rule.parse_all(rules),
-        policy=check_policy(policy),
+        policy=build_policy(policy).name,
         budget=budget,
     )
     layout = export.Layout(shape, file_kind, scores, rejected)

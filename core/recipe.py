@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.domain import FloatN, IntN, MaskN, Scores, content_hash
 from core.errors import BudgetError
-from core.policies import Budget, check_policy, top
+from core.policies import Candidates, build
+from core.policies.budget import Budget
 
 RULE = re.compile(r"\s*([a-z][a-z0-9_]*)\s*(<=|>=)\s*(-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*")
 
@@ -82,12 +83,15 @@ class Recipe(BaseModel):
     params: dict[str, Any] = Field(default_factory=dict)  # live knobs that differ from the run
     rules: tuple[Rule, ...] = ()
     policy: str = "top"
+    policy_params: dict[str, Any] = Field(default_factory=dict)
     budget: str = "10%"
 
     @property
     def key(self) -> str:
         """Content hash: the same recipe has the same key in every session."""
-        return content_hash(self.model_dump(), 12)
+        # a field that was not there from the beginning counts where it is used
+        later = set() if self.policy_params else {"policy_params"}
+        return content_hash(self.model_dump(exclude=later), 12)
 
     @classmethod
     def load(cls, value: Any) -> "Recipe":
@@ -114,6 +118,7 @@ class Subset:
     chosen: IntN
     verdict: NDArray[np.object_]
     n_tokens: FloatN
+    notes: tuple[str, ...] = ()  # what a person should know about the choice
 
     @property
     def n(self) -> int:
@@ -139,34 +144,59 @@ class Subset:
         return {"kept": pairs.pop("kept", 0)} | dict(sorted(pairs.items(), key=lambda p: -p[1]))
 
 
-def apply(recipe: Recipe, scores: Scores, columns: Mapping[str, FloatN]) -> Subset:
+def apply(
+    recipe: Recipe, scores: Scores, columns: Mapping[str, FloatN], source: IntN | None = None
+) -> Subset:
     """Choose the subset.
 
     Args:
         recipe: what to keep.
         scores: of the recipe's method, re-ranked under the recipe's live knobs.
         columns: the (n,) columns that rules may name; `n_tokens` feeds token budgets.
+        source: (n,) each sample's source as a number, for policies that balance sources.
 
     Raises:
-        BudgetError: a rule names a column that is not there, or tokens were never counted.
+        BudgetError: a rule names a column that is not there, tokens were never counted, or the
+            policy needs groups or queries that the method does not give.
     """
     n = len(scores.value)
-    check_policy(recipe.policy)
+    policy = build(recipe.policy, recipe.policy_params)
     budget = Budget.parse(recipe.budget)
     if budget.unit == "tokens" and "n_tokens" not in columns:
         do = "Give samples (160) or per cent (10%)."
         raise BudgetError("--budget", "this run has no token counts", got=recipe.budget, do=do)
+    for need in sorted(policy.needs):
+        if getattr(scores, need) is None:
+            do = "Use another policy, e.g. top, or another method."
+            what = f"needs a {need} of each sample, which {recipe.method} does not give"
+            raise BudgetError(f"--policy {policy.name}", what, do=do)
     n_tokens = columns.get("n_tokens", np.full(n, np.nan))
     verdict = np.array([r and f"not scored: {r}" for r in scores.reasons()], object)
     value = scores.value.copy()
     for rule in recipe.rules:
-        if rule.column not in columns:
-            do = f"Use one of: {', '.join(sorted(columns))}."
+        if rule.column not in columns or columns[rule.column].ndim != 1:
+            known = sorted(name for name, column in columns.items() if column.ndim == 1)
+            do = f"Use one of: {', '.join(known)}."
             raise BudgetError(f"rule {rule.column}", "there is no such column", do=do)
         dropped = ~rule.passed(columns[rule.column])
         verdict[dropped & (verdict == None)] = f"rule: {rule}"  # noqa: E711  (elementwise)
         value[dropped] = np.nan
-    chosen = top(value, n_tokens, budget)
-    verdict[verdict == None] = f"budget: ranked below the {budget} that fit"  # noqa: E711
-    verdict[chosen] = "kept"
-    return Subset(chosen, verdict, n_tokens)
+    id_hash = columns.get("id_hash")
+    candidates = Candidates(
+        value,
+        n_tokens,
+        scores.group,
+        source,
+        scores.similarity,
+        None if id_hash is None else np.asarray(id_hash, np.int64),
+    )
+    chosen = policy.choose(candidates, budget)
+    verdict[verdict == None] = _left_out(policy.name, budget)  # noqa: E711
+    verdict[chosen.rows] = "kept"
+    return Subset(chosen.rows, verdict, n_tokens, chosen.notes)
+
+
+def _left_out(policy: str, budget: Budget) -> str:
+    if policy == "top":
+        return f"budget: ranked below the {budget} that fit"
+    return f"budget: not among the {budget} that {policy} takes"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from core.domain import Scores
 from core.errors import BudgetError
-from core.policies import Budget
+from core.policies.budget import Budget
 from core.recipe import Recipe, Rule, apply
 
 BASE = {"pool": "p", "method": "m", "run_id": "a" * 20}

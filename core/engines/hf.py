@@ -7,12 +7,13 @@ a pad. The head runs on response positions only, in vocabulary blocks.
 import logging
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.domain import IntN, Sample
+from core.engines import Pooling, Sampling, Sketch, Text, Wording
 from core.engines.hardware import DTYPES, Precision
 from core.engines.logits import ROWS, VOCAB, head_blocks, nll_entropy
 from core.errors import ModelError
@@ -109,6 +110,56 @@ class HFEngine:
         for batch in token_batches(rows, lengths, self.batch_tokens):
             nll[batch], entropy[batch] = self._means([encoded[i] for i in batch])
         return {"nll": nll, "entropy": entropy, "n_tokens": n_tokens, "over_long": over_long}
+
+    def answer_token(
+        self, samples: Sequence[Sample], wording: Wording, max_tokens: int
+    ) -> dict[str, NDArray[Any]]:
+        """See `Engine.answer_token`."""
+        from core.engines.answer_token import answer_token
+
+        return answer_token(self, samples, wording, max_tokens)
+
+    def answers(
+        self, samples: Sequence[Sample], sampling: Sampling, max_tokens: int
+    ) -> dict[str, NDArray[Any]]:
+        """See `Engine.answers`."""
+        from core.engines.sampling import answers
+
+        return answers(self, samples, sampling, max_tokens)
+
+    def answer_vectors(
+        self,
+        samples: Sequence[Sample],
+        texts: NDArray[Any],
+        pooling: Pooling,
+        span: Literal["answer", "full"],
+        max_tokens: int,
+    ) -> dict[str, NDArray[Any]]:
+        """See `Engine.answer_vectors`."""
+        from core.engines.pooling import answer_vectors
+
+        return answer_vectors(self, samples, texts, pooling, span, max_tokens)
+
+    def embeddings(
+        self, samples: Sequence[Sample], text: Text, pooling: Pooling, max_tokens: int
+    ) -> dict[str, NDArray[Any]]:
+        """See `Engine.embeddings`."""
+        from core.engines.pooling import embeddings
+
+        return embeddings(self, samples, text, pooling, max_tokens)
+
+    def gradients(
+        self,
+        samples: Sequence[Sample],
+        template: Template,
+        sketch: Sketch,
+        adam: bool,
+        max_tokens: int,
+    ) -> dict[str, NDArray[Any]]:
+        """See `Engine.gradients`."""
+        from core.engines.gradients import gradients
+
+        return gradients(self, samples, template, sketch, adam, max_tokens)
 
     def _means(self, batch: Sequence[Encoded]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Mean NLL and entropy of each sample of one batch."""

@@ -11,6 +11,10 @@ def load(checkpoint: Checkpoint, precision: Precision) -> Engine:
         from core.engines.fake import FakeEngine
 
         return FakeEngine(checkpoint.key)
+    if checkpoint.kind == "sentence":
+        from core.engines.sentence import SentenceEngine
+
+        return SentenceEngine(checkpoint, precision)
     from core.engines.hf import HFEngine
 
     return HFEngine(checkpoint, precision)

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from core.domain import Arrays, Scores
+from core.domain import Arrays, Scores, WarmUp
 from core.errors import MethodError
 from core.signals import Signal
 
@@ -29,17 +29,31 @@ class Method(BaseModel, ABC):
     policy: ClassVar[str]  # the policy the paper selects with
     version: ClassVar[int] = 1  # raise it when the same measurements give other scores
     pointwise: ClassVar[bool]  # whether a sample's score is independent of the other samples
+    fixed: ClassVar[frozenset[str]] = frozenset()  # parameters that `reduce` reads: not live
+    baseline: ClassVar[bool] = False  # what every plot needs beside the published methods
 
     @abstractmethod
     def needs(self) -> Mapping[str, Signal]:
-        """The measurements `score` reads. Column `c` of need `a` arrives as `a_c`, (n, ...).
+        """The measurements to make. Column `c` of need `a` arrives as `a_c`: (n, ...) for a
+        need on the pool, (m, ...) for one on the query set.
 
-        A need with a warm-up also brings `a_in_warm_up` (n,): the sample was trained on.
+        A need with a warm-up also brings `a_in_warm_up` (n,), the sample was trained on, and
+        `a_rate` (1,), the mean learning rate since the checkpoint before. Every method gets
+        `id_hash` (n,), 52 bits of a hash of the sample's id, for draws that no order of the pool
+        changes, and `n_chars` (n,), the characters of its response.
         """
+
+    def reduce(self, x: Arrays) -> Arrays:
+        """What `score` reads of the measurements: arrays of n rows, small enough for the store.
+
+        Called once, after measuring. What it returns is stored with the run, so that `score`
+        can be called again under other live parameters without any measurement.
+        """
+        return x
 
     @abstractmethod
     def score(self, x: Arrays) -> Scores:
-        """Turn measurements, all with n rows in pool order, into scores."""
+        """Turn what `reduce` returned, all with n rows in pool order, into scores."""
 
     def with_params(self, params: Mapping[str, Any]) -> Self:
         """This method with some parameters replaced.
@@ -50,8 +64,55 @@ class Method(BaseModel, ABC):
         return type(self)(**checked(type(self), self.model_dump() | dict(params)))
 
     def is_live(self, params: Mapping[str, Any]) -> bool:
-        """Whether these parameters can change without measuring anything again."""
-        return self.with_params(params).needs() == self.needs()
+        """Whether these parameters can change without measuring or reducing anything again."""
+        other = self.with_params(params)
+        held = all(getattr(other, name) == getattr(self, name) for name in self.fixed)
+        return held and other.needs() == self.needs()
+
+    def needs_query(self) -> bool:
+        """Whether a query set must be named."""
+        return any(signal.on == "query" for signal in self.needs().values())
+
+
+class WarmUpFields(BaseModel):
+    """The parameters of a warm-up, the same names in every method that has one.
+
+    Methods whose values are equal share one training; `score --all` makes them equal.
+    """
+
+    warm_up_fraction: float = Field(
+        0.10, gt=0, le=1, description="share of the pool the model is calibrated on (alpha)"
+    )
+    warm_up_epochs: int = Field(3, ge=1, le=20, description="passes over the warm-up samples")
+    warm_up_learning_rate: float = Field(
+        5e-5, gt=0, le=1e-2, description="peak learning rate of the warm-up"
+    )
+    warm_up_batch: int = Field(8, ge=1, le=512, description="samples in one warm-up step")
+    warm_up_adapter: Literal["auto", "full", "lora"] = Field(
+        "auto", description="weights that move: all, a LoRA adapter, or by size of the model"
+    )
+    warm_up_rank: int = Field(8, ge=1, le=512, description="rank of a LoRA adapter")
+    warm_up_alpha: int = Field(
+        16, ge=1, le=4096, description="alpha of a LoRA adapter, whose scale is alpha / rank"
+    )
+    warm_up_dropout: float = Field(
+        0.0, ge=0, lt=1, description="dropout before a LoRA adapter while it is trained"
+    )
+    seed: int = Field(42, ge=0, lt=2**32, description="seed of the warm-up draw and order")
+
+    def warm_up(self) -> WarmUp:
+        """The warm-up that these parameters describe."""
+        return WarmUp(
+            self.warm_up_fraction,
+            self.warm_up_epochs,
+            self.warm_up_learning_rate,
+            self.warm_up_batch,
+            self.seed,
+            self.warm_up_adapter,
+            self.warm_up_rank,
+            self.warm_up_alpha,
+            self.warm_up_dropout,
+        )
 
 
 @cache

@@ -18,12 +18,12 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from core.domain import Arrays, FloatN, IntN, MaskN, Scores, WarmUp
-from core.methods import Method
+from core.domain import Arrays, FloatN, IntN, MaskN, Scores
+from core.methods import Method, WarmUpFields
 from core.signals import Signal, TokenStats
 
 
-class DifferentialEntropy(Method):
+class DifferentialEntropy(WarmUpFields, Method):
     """InstructDiff: prefer samples on which calibration lowers the entropy least."""
 
     name = "differential_entropy"
@@ -32,18 +32,6 @@ class DifferentialEntropy(Method):
     policy = "top"
     pointwise = False  # the trimmed tails are shares of the pool
 
-    warm_up_fraction: float = Field(
-        0.10, gt=0, le=1, description="share of the pool the model is calibrated on (alpha)"
-    )
-    warm_up_epochs: int = Field(3, ge=1, le=20, description="passes over the warm-up samples")
-    warm_up_learning_rate: float = Field(
-        5e-5, gt=0, le=1e-2, description="peak learning rate of the warm-up"
-    )
-    warm_up_batch: int = Field(8, ge=1, le=512, description="samples in one warm-up step")
-    warm_up_adapter: Literal["auto", "full", "lora"] = Field(
-        "auto", description="weights that move: all, a LoRA adapter, or by size of the model"
-    )
-    seed: int = Field(42, ge=0, lt=2**32, description="seed of the warm-up draw and order")
     text: Literal["chat", "alpaca", "instructdiff"] = Field(
         "chat",
         description="text that is scored: the model's chat template, the paper's Alpaca wording,"
@@ -70,17 +58,11 @@ class DifferentialEntropy(Method):
 
     def needs(self) -> Mapping[str, Signal]:
         """Token statistics under the base and under the calibrated model."""
-        warm_up = WarmUp(
-            self.warm_up_fraction,
-            self.warm_up_epochs,
-            self.warm_up_learning_rate,
-            self.warm_up_batch,
-            self.seed,
-            self.warm_up_adapter,
-        )
         return {
-            "base": TokenStats("base", template=self.text),
-            "calibrated": TokenStats("calibrated", warm_up=warm_up, template=self.text),
+            "base": TokenStats(template=self.text),
+            "calibrated": TokenStats(
+                checkpoint="calibrated", warm_up=self.warm_up(), template=self.text
+            ),
         }
 
     def score(self, x: Arrays) -> Scores:

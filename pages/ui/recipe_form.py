@@ -7,7 +7,7 @@ import streamlit as st
 
 from core.errors import SFTLensError
 from core.methods import build
-from core.policies import Budget
+from core.policies.budget import Budget
 from core.selection import Selection
 from pages.ui.forms import field_widget
 from pages.ui.state import show, state

@@ -14,7 +14,9 @@ from tiny import CharTokenizer, full_softmax
 from core.domain import Sample, Scores, Turn
 from core.engines.logits import VOCAB, nll_entropy
 from core.methods.differential_entropy import DifferentialEntropy, selection_order, tails
-from core.policies import Budget, top
+from core.policies import Candidates
+from core.policies.budget import Budget
+from core.policies.top import Top
 from core.templates import encode, encode_reference
 
 FLOAT32, FLOAT64 = {"rtol": 1e-5, "atol": 1e-7}, {"rtol": 1e-9, "atol": 1e-12}

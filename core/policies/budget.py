@@ -1,4 +1,4 @@
-"""Scores -> subset under a budget. A policy sees arrays; ties keep pool order.
+"""How much a subset may hold.
 
 A budget counts samples, per cent of the pool, response tokens, or per cent of its response
 tokens: `160`, `10%`, `5000 tokens`, `10% tokens`.
@@ -11,14 +11,13 @@ from typing import Literal
 
 import numpy as np
 
-from core.domain import FloatN, IntN
+from core.domain import FloatN
 from core.errors import BudgetError
 
 # 1,000 and 1_000 have thousands separators; 1,5 is refused rather than read as 15
 PATTERN = re.compile(
     r"\s*([0-9]+(?:[_,][0-9]{3})*(?:\.[0-9]+)?)\s*(%?)\s*(tokens?|tok|samples?)?\s*"
 )
-POLICIES = ("top",)
 
 
 @dataclass(frozen=True)
@@ -63,36 +62,3 @@ class Budget:
     def __str__(self) -> str:
         mark = "%" if self.share else ""
         return f"{self.amount}{mark}" + (" tokens" if self.unit == "tokens" else "")
-
-
-def check_policy(name: str) -> str:
-    """The name, if there is a policy by it.
-
-    Raises:
-        BudgetError: there is none; the sentence lists those there are.
-    """
-    if name not in POLICIES:
-        do = f"Use one of: {', '.join(POLICIES)}."
-        raise BudgetError("--policy", "there is no policy by this name", got=name, do=do)
-    return name
-
-
-def top(value: FloatN, n_tokens: FloatN, budget: Budget, *, crossing: bool = False) -> IntN:
-    """Positions of the highest values, best first, until the budget is spent.
-
-    Args:
-        value: (n,) NaN is never chosen; equal values keep pool order.
-        n_tokens: (n,) response tokens, for budgets in tokens.
-        budget: in tokens, it takes samples while their sum stays within it.
-        crossing: take the sample that crosses a token budget too, and one at least (the rule
-            of InstructDiff's code).
-    """
-    order = np.argsort(-value, kind="stable")
-    order = order[~np.isnan(value[order])]
-    limit = budget.limit(len(value), n_tokens)
-    if budget.unit == "samples":
-        return order[:limit]
-    spent = np.cumsum(np.nan_to_num(n_tokens[order]))
-    if crossing:
-        return order[: max(1, int(np.searchsorted(spent, limit, side="left")) + 1)]
-    return order[: int(np.searchsorted(spent, limit, side="right"))]

@@ -1,0 +1,117 @@
+"""Scores -> subset under a budget. A policy sees arrays; ties keep pool order.
+
+A policy is a frozen pydantic model like a method: its fields are its parameters, its class
+variables are its card, and a new file here is found by itself.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from core.domain import FloatN, IntN
+from core.errors import BudgetError
+from core.policies.budget import Budget
+
+Need = Literal["group", "similarity"]
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What a policy chooses from; everything in pool order, n rows.
+
+    `value` (n,): higher is chosen earlier, NaN is never chosen. `n_tokens` (n,): response
+    tokens, for budgets in tokens. `group` (n,): bin, band or cluster, None where the method
+    gives none. `source` (n,): the sample's source as a number. `similarity` (n, m): to each
+    query. `id_hash` (n,): 52 bits of the sample's id, for draws that no pool order changes.
+    """
+
+    value: FloatN
+    n_tokens: FloatN
+    group: IntN | None = None
+    source: IntN | None = None
+    similarity: NDArray[np.float32] | None = None
+    id_hash: IntN | None = None
+
+    @property
+    def n(self) -> int:
+        """Samples in the pool, those that cannot be chosen too."""
+        return len(self.value)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Positions in the order of choice, and what a person should know about the choice."""
+
+    rows: IntN
+    notes: tuple[str, ...] = ()
+
+
+class Policy(BaseModel, ABC):
+    """One way to spend a budget."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: ClassVar[str]  # as in code, CLI and recipes
+    title: ClassVar[str]  # as people read it
+    source: ClassVar[str]  # paper or tradition
+    needs: ClassVar[frozenset[Need]] = frozenset()
+
+    @abstractmethod
+    def choose(self, candidates: Candidates, budget: Budget) -> Chosen:
+        """Choose until the budget is spent; all of `needs` are there."""
+
+
+def spend(order: IntN, c: Candidates, budget: Budget, *, crossing: bool = False) -> IntN:
+    """The first of `order` that the budget pays for.
+
+    In tokens, it takes samples while their sum stays within the budget; `crossing` takes the
+    sample that crosses it too, and one at least (the rule of InstructDiff's code).
+    """
+    limit = budget.limit(c.n, c.n_tokens)
+    if budget.unit == "samples":
+        return order[:limit]
+    spent = np.cumsum(np.nan_to_num(c.n_tokens[order]))
+    if crossing:
+        return order[: max(1, int(np.searchsorted(spent, limit, side="left")) + 1)]
+    return order[: int(np.searchsorted(spent, limit, side="right"))]
+
+
+@cache
+def catalogue() -> dict[str, type[Policy]]:
+    """Every policy by name, in name order."""
+    for module in iter_modules(__path__):
+        import_module(f"{__name__}.{module.name}")
+    return {cls.name: cls for cls in sorted(Policy.__subclasses__(), key=lambda c: c.name)}
+
+
+def build(name: str, params: Mapping[str, Any] | None = None) -> Policy:
+    """Make a policy from its name and parameters; text from a command line is converted.
+
+    Raises:
+        BudgetError: the name is unknown, or a parameter is unknown or out of bounds.
+    """
+    if name not in catalogue():
+        do = f"Use one of: {', '.join(catalogue())}."
+        raise BudgetError("--policy", "there is no policy by this name", got=name, do=do)
+    cls = catalogue()[name]
+    try:
+        return cls.model_validate(dict(params or {}))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        if first["type"] == "extra_forbidden":
+            known = ", ".join(cls.model_fields) or "none"
+            do = f"Its parameters: {known}."
+            raise BudgetError(f"{name}.{field}", "there is no such parameter", do=do) from None
+        what = first["msg"][:1].lower() + first["msg"][1:]
+        about = cls.model_fields[field].description if field in cls.model_fields else None
+        do = f"It is the {about}." if about else ""
+        raise BudgetError(f"{name}.{field}", what, got=first["input"], do=do) from None
