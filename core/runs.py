@@ -69,8 +69,8 @@ def execute_all(spec: RunSpec, progress: Progress | None = None) -> Iterator[Fin
 
     What is shared is made once: all that need a warm-up get the same one (that of gradient
     similarity, whose adapter serves both), measurements with equal keys are the same parts, and
-    texts are tokenised once. `spec.method` is not read; `spec.params` go to every method that
-    has a parameter of that name. Methods that need a query set are left out without one.
+    texts are tokenised once. `spec.method` is not read; a parameter in `spec.params` goes to every
+    method that has it, or with the method's name and a dot before it to that one. Methods that need a query set are left out without one.
 
     Raises: as `execute`.
     """
@@ -87,20 +87,19 @@ def chosen_for_all(spec: RunSpec) -> list[Method]:
     """
     scorers = [cls for cls in catalogue().values() if cls.measures]
     known = {name for cls in scorers for name in cls.model_fields}
+    known |= {f"{cls.name}.{name}" for cls in scorers for name in cls.model_fields}
     for name in spec.params:
         if name not in known:
             do = "See: sftlens methods NAME."
             raise MethodError(name, "no method has such a parameter", do=do)
-    shared = {
-        name: field.default
-        for name, field in build(WARMS_ALL).__class__.model_fields.items()
-        if name in WarmUpFields.model_fields
-    }
+    warm = build(WARMS_ALL)
+    shared = {name: getattr(warm, name) for name in WarmUpFields.model_fields}
     methods = []
     for cls in scorers:
-        own = shared if issubclass(cls, WarmUpFields) else {}
-        asked = {k: v for k, v in spec.params.items() if k in cls.model_fields}
-        methods.append(build(cls.name, own | asked))
+        params = dict(shared) if issubclass(cls, WarmUpFields) else {}
+        params |= {k: v for k, v in spec.params.items() if k in cls.model_fields}
+        own = {k.partition(".")[2]: v for k, v in spec.params.items() if k.startswith(f"{cls.name}.")}
+        methods.append(build(cls.name, params | own))
     return [m for m in methods if spec.query or not m.needs_query()]
 
 

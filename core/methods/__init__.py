@@ -31,6 +31,7 @@ class Method(BaseModel, ABC):
     pointwise: ClassVar[bool]  # whether a sample's score is independent of the other samples
     fixed: ClassVar[frozenset[str]] = frozenset()  # parameters that `reduce` reads: not live
     measures: ClassVar[bool] = True  # False for scores that came from elsewhere
+    columns: ClassVar[tuple[str, ...]] = ()  # diagnostics worth a place in a list of samples
     baseline: ClassVar[bool] = False  # what every plot needs beside the published methods
 
     @abstractmethod

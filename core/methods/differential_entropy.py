@@ -30,6 +30,7 @@ class DifferentialEntropy(WarmUpFields, Method):
     title = "Differential entropy"
     paper = "InstructDiff (arXiv 2601.23006)"
     policy = "top"
+    columns = ("entropy_drop", "nll_drop", "n_tokens")
     pointwise = False  # the trimmed tails are shares of the pool
 
     text: Literal["chat", "alpaca", "instructdiff"] = Field(
