@@ -17,15 +17,18 @@ from typing import Any
 
 import click
 import numpy as np
+from numpy.typing import NDArray
 
-from core import blocks, config, curves, measuring, pools, runs, store
+from core import blocks, config, curves, pools, runs, store
 from core.domain import RunSpec
 from core.engines.hardware import choose
 from core.executors import Serial
+from core.measuring import Measuring
 from core.methods import build
 from core.progress import Progress
 from core.recipe import Recipe
 from core.selection import Selection, select
+from core.signals import Signal
 from core.store import pools as stored_pools
 
 SOURCES = ("gsm8k_train.jsonl", "codealpaca.json", "alpaca_en_demo.json", "gpteacher_roleplay.json")
@@ -101,21 +104,19 @@ def answers(_: Path) -> None:
     click.echo(f"  inside their bounds: {inside.sum()} of {known.sum()}")
     click.echo(f"  dispersion {d[known].mean():.4f}, anisotropy {i[known].mean():.4f} (means)")
     signal = method.needs()["answers"]
-    first = _texts(signal, config.cache_dir())
+    first = _texts(signal, config.folder("blocks"))
     with tempfile.TemporaryDirectory() as scratch:
         again = _texts(signal, Path(scratch))
     click.echo(f"  drawn again from nothing: {(first == again).sum()} of {first.size} texts equal")
 
 
-def _texts(signal: Any, cache: Path) -> np.ndarray:
-    """The answers of the pool, measured under a folder where they may or may not be."""
+def _texts(signal: Signal, blocks_in: Path) -> NDArray[Any]:
+    """The answers of the pool, from the parts in a folder or measured into it."""
     with store.connect() as con:
         pool = stored_pools.get_pool(con, POOL)
-    work = measuring.Measuring(pool, None, "embedded", choose(), 4096, Progress(), Serial())
-    base = work.base()
-    del base
-    done = work.measure(signal, blocks_in=cache / "blocks")
-    return blocks.gather(done.folder, pool.sample_ids, "text")["text"]
+    precision = choose()
+    work = Measuring(pool, None, "embedded", precision, 4096, Progress(), Serial(), blocks_in)
+    return blocks.gather(work.measure(signal).folder, pool.sample_ids, "text")["text"]
 
 
 def trajectories(_: Path) -> None:
@@ -125,10 +126,14 @@ def trajectories(_: Path) -> None:
     made = _select("loss_trajectory")
     group = made.scores.group
     known = np.isfinite(made.scores.value)
-    click.echo(f"  ARI with the sources: {adjusted_rand_score(_sources()[known], group[known]):.3f}")
+    click.echo(
+        f"  ARI with the sources: {adjusted_rand_score(_sources()[known], group[known]):.3f}"
+    )
     chosen = made.subset.chosen
     names, counts = np.unique(_sources()[chosen], return_counts=True)
-    click.echo(f"  chosen by {made.recipe.policy}: {dict(zip(names, counts.tolist(), strict=True))}")
+    click.echo(
+        f"  chosen by {made.recipe.policy}: {dict(zip(names, counts.tolist(), strict=True))}"
+    )
 
 
 def medqa(data: Path) -> None:

@@ -69,6 +69,7 @@ class Measuring:
     max_tokens: int
     progress: Progress
     executor: Executor
+    blocks_in: Path | None = None  # where parts are kept, the cache's own folder by default
     _bases: dict[str, Checkpoint] = field(default_factory=dict)
     _warmed: dict[tuple[Any, ...], Warmed] = field(default_factory=dict)
     _engine: tuple[str, Engine] | None = None
@@ -105,7 +106,7 @@ class Measuring:
         shaped_by = [signal.key(), checkpoint.key, self.precision.key, self.max_tokens]
         if before is not None:
             shaped_by.append(before.folder.name)
-        folder = config.folder("blocks") / content_hash(shaped_by)
+        folder = (self.blocks_in or config.folder("blocks")) / content_hash(shaped_by)
         pool = self._samples(signal)
         todo = blocks.missing(folder, pool.sample_ids)
         held = len(pool) - len(todo)

@@ -98,7 +98,9 @@ def chosen_for_all(spec: RunSpec) -> list[Method]:
     for cls in scorers:
         params = dict(shared) if issubclass(cls, WarmUpFields) else {}
         params |= {k: v for k, v in spec.params.items() if k in cls.model_fields}
-        own = {k.partition(".")[2]: v for k, v in spec.params.items() if k.startswith(f"{cls.name}.")}
+        own = {
+            k.partition(".")[2]: v for k, v in spec.params.items() if k.startswith(f"{cls.name}.")
+        }
         methods.append(build(cls.name, params | own))
     return [m for m in methods if spec.query or not m.needs_query()]
 

@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
+from core.methods import catalogue
 from core.selection import Selection
 from pages.ui import data
 from pages.ui.glossary import term
@@ -50,7 +51,7 @@ def sample_list(selection: Selection, key: str) -> None:
         height=430,
         on_select="rerun",
         selection_mode="single-row",
-        column_config=_columns(),
+        column_config=_columns(list(frame.columns)),
     )
     at = picked["selection"]["rows"]
     state().sample = int(rows[at[0]]) if at else int(rows[0])
@@ -67,22 +68,26 @@ def _frame(selection: Selection, rows: NDArray[np.int64]) -> pd.DataFrame:
     """The list's columns for these positions."""
     frame = data.previews(selection.run.pool, rows.tolist())[["preview", "source"]].copy()
     frame.insert(0, "score", selection.scores.value[rows])
-    for name in ("entropy_drop", "nll_drop", "n_tokens"):
+    for name in catalogue()[selection.run.method].columns:
         if name in selection.columns:
             frame[name] = selection.columns[name][rows]
     frame["verdict"] = selection.subset.verdict[rows]
     return frame
 
 
-def _columns() -> dict[str, Any]:
+def _columns(names: list[str]) -> dict[str, Any]:
+    """How each column of the list is shown; numbers of four digits unless they are counts."""
     number = st.column_config.NumberColumn
-    return {
+    own = {
         "score": number("score", format="%.4f", help=term("score"), width="small"),
         "preview": st.column_config.TextColumn("instruction", width="medium"),
         "entropy_drop": number("entropy drop", format="%.4f", help=term("entropy_drop")),
         "nll_drop": number("NLL drop", format="%.4f", help=term("nll_drop")),
         "n_tokens": number("tokens", format="localized", help=term("tokens"), width="small"),
+        "source": st.column_config.TextColumn("source"),
+        "verdict": st.column_config.TextColumn("verdict"),
     }
+    return {name: own.get(name) or number(name.replace("_", " "), format="%.4g") for name in names}
 
 
 def sample_card(selection: Selection) -> None:

@@ -5,6 +5,7 @@ from typing import NamedTuple, NoReturn
 
 import streamlit as st
 
+from core.methods import catalogue
 from core.recipe import Recipe
 from core.selection import Selection
 from pages.ui import data
@@ -106,7 +107,8 @@ def _choose_run() -> None:
     if ids:
         show("frame_run", chosen if chosen in ids else ids[0])
         methods = runs["method"].astype(str).tolist()
-        label = {run: f"{m} · {run[:6]}" for run, m in zip(ids, methods, strict=True)}
+        titles = [catalogue()[m].title for m in methods]
+        label = {run: f"{t} · {run[:6]}" for run, t in zip(ids, titles, strict=True)}
         chosen = st.selectbox("Run", ids, key="frame_run", format_func=lambda i: label[i])
     else:
         chosen = None
@@ -114,7 +116,8 @@ def _choose_run() -> None:
         here.recipe = None
     elif here.recipe is None or here.recipe.run_id != chosen:
         method = runs.loc[runs["run_id"] == chosen, "method"].iloc[0]
-        here.begin(Recipe(pool=here.pool, method=method, run_id=chosen))
+        policy = catalogue()[method].policy
+        here.begin(Recipe(pool=here.pool, method=method, run_id=chosen, policy=policy))
 
 
 @st.fragment(run_every=WATCH_EVERY_S)

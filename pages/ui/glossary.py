@@ -11,12 +11,14 @@ TERMS = {
     " tuning made this answer likelier.",
     "entropy_drop": "Entropy under the base model minus entropy under the calibrated one. Above 0:"
     " the light tuning made the model more certain. The lowest are chosen first.",
-    "score": "Higher is chosen earlier. For differential entropy it is minus the entropy drop.",
+    "score": "What the method ranks by. Higher is chosen earlier.",
     "budget": "How much the subset may hold: samples, per cent of the pool, response tokens, or per"
     " cent of its response tokens.",
     "trim": "Samples in either tail of the NLL drop are set aside: the tuning changed them too"
     " little or too much to trust.",
     "rule": "A range on a column. Samples outside of it are dropped.",
+    "query": "A few samples of what the model should become good at. Samples that push towards them"
+    " score high.",
     "recipe": "Rules, ranking, policy and budget together. The same recipe on the same run keeps"
     " the same samples.",
 }

@@ -12,6 +12,7 @@ from core.methods import build, catalogue
 from core.progress import duration
 from pages.ui import data
 from pages.ui.forms import fields
+from pages.ui.glossary import term
 
 MARKS = {
     "running": ":material/autoplay:",
@@ -123,7 +124,7 @@ def start() -> None:
         pool = a.selectbox("Pool", names, key="runs_pool")
         method = b.selectbox(
             "Method",
-            list(catalogue()),
+            [name for name, cls in catalogue().items() if cls.measures],
             key="runs_method",
             format_func=lambda name: catalogue()[name].title,
         )
@@ -139,6 +140,7 @@ def start() -> None:
             key="runs_dtype",
             help="auto is bf16 where the hardware multiplies it fast",
         )
+        query = _query(frame, method)
         with st.expander("Parameters"):
             changed = fields(catalogue()[method], build(method).model_dump(), f"runs_{method}")
         st.button(
@@ -147,10 +149,21 @@ def start() -> None:
             icon=":material/play_arrow:",
             key="runs_start",
             on_click=_start,
-            args=(RunSpec(pool, method, changed, model, dtype=dtype),),
+            args=(RunSpec(pool, method, changed, model, dtype=dtype, query=query),),
         )
     if refused := st.session_state.pop("runs_refused", ""):
         st.error(refused, icon=":material/error:")
+
+
+def _query(frame: pd.DataFrame, method: str) -> str:
+    """The query set, for a method that needs one."""
+    if not build(method).needs_query():
+        return ""
+    names = frame.loc[frame["kind"] == "query", "pool"].tolist()
+    if not names:
+        st.info("This method needs a query set: `sftlens import FILE --query NAME`.")
+        return ""
+    return str(st.selectbox("Query set", names, key="runs_query", help=term("query")))
 
 
 def _start(spec: RunSpec) -> None:
