@@ -83,7 +83,8 @@ def calibrate(
     name = f"{base.name}+warm-up"
     folder = config.folder("models") / f"calibrated-{key}"
     if not base.folder:  # the fake engine has nothing to tune
-        saves = warm_up.epochs if warm_up.adapter == "lora" else warm_up.saves
+        by_epoch = warm_up.adapter == "lora" and warm_up.saves == 1
+        saves = warm_up.epochs if by_epoch else warm_up.saves
         rates = [warm_up.learning_rate * (saves - k) / saves for k in range(saves)]
         return _warmed(name, key, base, folder, {"rates": rates}, drawn)
     card = files.read_json(folder / "checkpoint.json")

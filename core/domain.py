@@ -96,9 +96,9 @@ class WarmUp:
     them ("full"), a LoRA adapter that is merged afterwards ("lora"), or "auto": full below
     one billion parameters.
 
-    `saves` checkpoints are kept at equal distances, the last one at the end. An adapter is
-    always kept after every epoch, with the moments of its optimiser: it is small, and so one
-    training serves the method that needs its end and the method that needs its way.
+    `saves` checkpoints are kept at equal distances, the last one at the end. With 1, an adapter
+    is kept after every epoch, with the moments of its optimiser: it is small, and so one training
+    serves the method that needs its end and the method that needs its way.
     """
 
     fraction: float

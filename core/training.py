@@ -91,10 +91,12 @@ def _check_finite(loss: float) -> None:
 def saves_at(n: int, warm_up: WarmUp) -> list[int]:
     """How many steps are done at each saved checkpoint of a training on n samples.
 
-    An adapter is saved after every epoch, a whole model `saves` times at equal distances.
+    `saves` times at equal distances; an adapter of which no more than the end is asked for is
+    saved after every epoch.
     """
     steps = math.ceil(n / warm_up.batch_size) * warm_up.epochs
-    saves = warm_up.epochs if warm_up.adapter == "lora" else min(warm_up.saves, steps)
+    by_epoch = warm_up.adapter == "lora" and warm_up.saves == 1
+    saves = warm_up.epochs if by_epoch else min(warm_up.saves, steps)
     return [round(steps * (k + 1) / saves) for k in range(saves)]
 
 

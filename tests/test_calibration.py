@@ -276,6 +276,7 @@ def test_a_whole_model_is_saved_as_often_as_asked_the_last_time_at_the_end(run: 
     assert equal(weights(several), weights(end))
     assert not equal(weights(several.steps[0]), weights(several.steps[1]))
     assert sum(r > 0 for r in several.rates) == 5
+    assert len(run(warm_up=replace(WARM_UP, adapter="lora", saves=5)).steps) == 5
     assert len(run(warm_up=replace(WARM_UP, saves=64)).steps) == 4 * WARM_UP.epochs  # its steps
 
 
