@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from core import adapters
 from core.domain import IntN, Sample
 from core.engines import Pooling, Sampling, Sketch, Text, Wording
 from core.engines.hardware import DTYPES, Precision
@@ -51,6 +52,20 @@ class HFEngine:
     def model(self) -> Any:
         """The checkpoint's weights on the device, ready to measure."""
         return load_model(self.checkpoint, self.precision.device, DTYPES[self.precision.dtype])
+
+    @cached_property
+    def adapter(self) -> adapters.Adapter:
+        """The checkpoint's adapter with its moments, on the device.
+
+        Raises:
+            ModelError: the checkpoint has none.
+        """
+        if not self.checkpoint.adapter:
+            do = "Measure at a checkpoint of a warm-up with warm_up_adapter=lora."
+            raise ModelError(self.checkpoint.name, "has no adapter to take gradients by", do=do)
+        held = adapters.load(self.checkpoint.adapter)
+        there = {name: t.to(self.precision.device) for name, t in held.tensors.items()}
+        return adapters.Adapter(held.scale, held.modules, there)
 
     @cached_property
     def limit(self) -> int:
@@ -204,6 +219,8 @@ class HFEngine:
 def load_model(checkpoint: Checkpoint, device: str, dtype: str) -> Any:
     """Read a causal language model: safetensors only, no code of its own.
 
+    An adapter is merged into it in float32, and rounded by chance where the format is bfloat16.
+
     Raises:
         ModelError: the folder does not hold a model that transformers can load.
     """
@@ -214,13 +231,17 @@ def load_model(checkpoint: Checkpoint, device: str, dtype: str) -> Any:
         with QuietTransformers():
             model: Any = AutoModelForCausalLM.from_pretrained(
                 checkpoint.folder,
-                dtype=getattr(torch, dtype),
+                dtype=torch.float32 if checkpoint.adapter else getattr(torch, dtype),
                 local_files_only=True,
                 use_safetensors=True,
                 trust_remote_code=False,
             )
     except (ValueError, OSError, KeyError, RuntimeError) as error:
         raise unloadable(checkpoint, "weights", error) from error
+    if checkpoint.adapter:
+        adapters.merge(model, adapters.load(checkpoint.adapter))
+        if dtype == "bfloat16":
+            model = adapters.rounded(model, 0)
     return model.to(torch.device(device)).eval()
 
 
