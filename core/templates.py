@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from core.domain import Sample, Turn
 
-Template = Literal["chat", "alpaca", "instructdiff"]
+Template = Literal["chat", "alpaca", "instructdiff", "tulu"]
 
 ALPACA = (
     "Below is an instruction that describes a task. Write a response that appropriately "
@@ -42,7 +42,8 @@ def encode(samples: Sequence[Sample], tokenizer: Any, template: Template = "chat
     """Tokenise samples under a template; one call of the tokenizer for all of them.
 
     `chat` is the tokenizer's own chat template and falls back to `alpaca` for a tokenizer
-    that has none; `alpaca` is prompt ids ++ response ids ++ EOS; `instructdiff` is the text
+    that has none; `alpaca` is prompt ids ++ response ids ++ EOS; `tulu` is that with a line
+    `<|role|>` before each turn (Tulu, targeted instruction selection); `instructdiff` is the text
     "prompt newline response" tokenised whole, scored from the length of the prompt's own ids
     on, without EOS and without `input`, as the authors' code does it.
 
@@ -52,18 +53,35 @@ def encode(samples: Sequence[Sample], tokenizer: Any, template: Template = "chat
         return [encode_reference(_reference_prompt(s), s.response, tokenizer) for s in samples]
     chat = template == "chat" and bool(getattr(tokenizer, "chat_template", None))
     rendered = [_chat_pieces(s.turns, tokenizer) if chat else None for s in samples]
-    pieces = [r or _alpaca_pieces(s.turns) for r, s in zip(rendered, samples, strict=True)]
+    wording = _tulu_pieces if template == "tulu" else _alpaca_pieces
+    pieces = [r or wording(s.turns) for r, s in zip(rendered, samples, strict=True)]
+    bring = [r is not None for r in rendered]  # a rendered chat brings its BOS in the text
+    return _tokenised(pieces, tokenizer, bring)
+
+
+def encode_less(turns: Sequence[Turn], tokenizer: Any) -> Encoded:
+    """LESS's own wording: as `tulu`, and a newline after the last answer that is scored too."""
+    pieces = _tulu_pieces(turns)
+    if turns and turns[-1].role == "assistant":
+        pieces.append(("\n", "response"))
+    return _tokenised([pieces], tokenizer, [False])[0]
+
+
+Piece = tuple[str, Literal["context", "response", "end"]]
+
+
+def _tokenised(
+    pieces: Sequence[Sequence[Piece]], tokenizer: Any, has_bos: Sequence[bool]
+) -> list[Encoded]:
+    """The pieces of each sample as one `Encoded`; one call of the tokenizer for all of them."""
     texts = [text for piece in pieces for text, _ in piece]
     ids = iter(tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else [])
     bos = [tokenizer.bos_token_id] if _adds_bos(tokenizer) else []
     special = _special_ids(tokenizer)
-    return [  # a rendered chat brings its BOS in the text
-        _join(piece, ids, tokenizer.eos_token_id, special, bos if r is None else [])
-        for piece, r in zip(pieces, rendered, strict=True)
+    return [
+        _join(piece, ids, tokenizer.eos_token_id, special, [] if has else bos)
+        for piece, has in zip(pieces, has_bos, strict=True)
     ]
-
-
-Piece = tuple[str, Literal["context", "response", "end"]]
 
 
 def _chat_pieces(turns: Sequence[Turn], tokenizer: Any) -> list[Piece] | None:
@@ -114,6 +132,27 @@ def _alpaca_pieces(turns: Sequence[Turn]) -> list[Piece]:
             context += f"\n\n### Instruction:\n{turn.content}\n\n### Response:"
         else:
             context += ALPACA.format(instruction=turn.content)
+    return pieces
+
+
+def _tulu_pieces(turns: Sequence[Turn]) -> list[Piece]:
+    """Tulu wording: a line with the role, then the stripped turn.
+
+    The newline between an answer and the next turn is scored, as both code bases do it. After
+    the last answer only LESS has one; the later code strips it, and so queries and pool end alike.
+    """
+    pieces: list[Piece] = []
+    context = ""
+    for turn in turns:
+        if pieces and not context:
+            pieces.append(("\n", "response"))
+        context += f"<|{turn.role}|>\n"
+        content = turn.content.strip()
+        if turn.role == "assistant":
+            pieces += [(context, "context"), (content, "response"), ("", "end")]
+            context = ""
+        else:
+            context += f"{content}\n"
     return pieces
 
 

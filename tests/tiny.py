@@ -168,3 +168,34 @@ def one_at_a_time(model: Any, encoded: Sequence[Any]) -> tuple[np.ndarray, np.nd
         nll, entropy = full_softmax(logits[at - 1], e.ids[at])
         means.append((nll.mean(), entropy.mean()))
     return tuple(np.array(means).T)  # type: ignore[return-value]
+
+
+def save_adapter(base: Checkpoint, path: Path, rank: int = 3, **moments: float) -> tuple[Any, Any]:
+    """A random LoRA adapter on every linear layer, with random moments of its optimiser, on disk.
+
+    Returns: the checkpoint with the adapter, and the peft model itself in evaluation mode.
+    """
+    import warnings
+    from dataclasses import replace
+
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    from core import adapters
+    from core.engines.hf import load_model
+
+    torch.manual_seed(11)
+    lora = LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.3, target_modules="all-linear")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = get_peft_model(load_model(base, "cpu", "float32"), lora).eval()
+    optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad])
+    for weight in optimiser.param_groups[0]["params"]:
+        weight.data = torch.randn_like(weight) * 0.1
+        optimiser.state[weight] = {
+            "exp_avg": torch.randn_like(weight) * moments.get("exp_avg", 0.01),
+            "exp_avg_sq": torch.rand_like(weight) * moments.get("exp_avg_sq", 0.001),
+        }
+    adapters.save(path, model, optimiser, scale=2.0)
+    key = f"{base.key}-{path.stem}"
+    return replace(base, name=f"{base.name}+adapter", key=key, adapter=str(path)), model

@@ -55,6 +55,20 @@ class HFEngine:
         return load_model(self.checkpoint, self.precision.device, DTYPES[self.precision.dtype])
 
     @cached_property
+    def adapter(self) -> adapters.Adapter:
+        """The checkpoint's adapter with its moments, on the device.
+
+        Raises:
+            ModelError: the checkpoint has none.
+        """
+        if not self.checkpoint.adapter:
+            do = "Measure at a checkpoint of a warm-up with warm_up_adapter=lora."
+            raise ModelError(self.checkpoint.name, "has no adapter to take gradients by", do=do)
+        held = adapters.load(self.checkpoint.adapter)
+        there = {name: t.to(self.precision.device) for name, t in held.tensors.items()}
+        return adapters.Adapter(held.scale, held.modules, there)
+
+    @cached_property
     def limit(self) -> int:
         """Longest sequence the model was made for; needs its config only."""
         from transformers import AutoConfig

@@ -1,0 +1,221 @@
+"""Per-sample gradients of a LoRA adapter, all of a batch in one backward pass.
+
+The adapter is merged into frozen weights, so the pass costs what it costs without one. A hook on
+each adapted layer sees its input x_t and the gradient g_t of its output. The layer computes
+x W^T + scale (x A^T) B^T, so for each sample
+
+    dL/dB = scale sum_t g_t (A x_t)^T        dL/dA = scale sum_t (B^T g_t) x_t^T
+
+with L the sample's own mean NLL: each response token of sample i has weight 1 / R_i, and one sum
+serves all. Under causal attention no gradient reaches a pad on the right. Adam's step is
+elementwise, so it is taken before the sketch. No more than one weight's gradients of one batch
+are in memory. Evaluation mode, without dropout (LESS; the later code leaves dropout on).
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.adapters import Adapter
+from core.domain import IntN, Sample
+from core.engines import Sketch
+from core.engines.hf import HFEngine, pad, token_batches
+from core.engines.logits import ROWS
+from core.engines.sketch import Sketcher, sketcher
+from core.errors import ModelError
+from core.templates import Encoded, Template, encode
+
+if TYPE_CHECKING:
+    import torch
+
+BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8  # EPSILON inside the root, no bias correction (LESS)
+BATCH_TOKENS = 8192  # padded tokens in one backward pass, which keeps all activations
+
+
+def gradients(
+    engine: HFEngine,
+    samples: Sequence[Sample],
+    template: Template,
+    sketch: Sketch,
+    adam: bool,
+    max_tokens: int,
+) -> dict[str, NDArray[Any]]:
+    """See `Engine.gradients`.
+
+    Raises:
+        ModelError: the checkpoint has no adapter, or an adapted layer cannot be watched.
+    """
+    encoded = encode(samples, engine.tokenizer, template)
+    n_tokens = np.array([int(e.scored.sum()) for e in encoded], np.int64)
+    lengths = np.array([len(e) for e in encoded], np.int64)
+    over_long = lengths > min(max_tokens, engine.limit)
+    gradient = np.zeros((len(samples), sketch.width), np.float16)
+    norm = np.zeros(len(samples), np.float32)
+    nll = np.full(len(samples), np.nan)
+    rows = np.flatnonzero(~over_long & (n_tokens > 0))
+    into = sketcher(sketch, sizes(engine.adapter), engine.precision.device)
+    for batch in _batches(rows, lengths, min(engine.batch_tokens, BATCH_TOKENS), into.rows):
+        sums, norm[batch], nll[batch] = sketched(engine, [encoded[i] for i in batch], into, adam)
+        unit = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
+        gradient[batch] = np.where(np.isfinite(norm[batch])[:, None], unit, 0)
+    return {
+        "gradient": gradient,
+        "norm": norm,
+        "nll": nll,
+        "n_tokens": n_tokens,
+        "over_long": over_long,
+    }
+
+
+def sizes(adapter: Adapter) -> tuple[int, ...]:
+    """Coordinates of each piece of a flattened gradient: module by module, A before B."""
+    return tuple(adapter.tensors[f"{m}.{kind}"].numel() for m in adapter.modules for kind in "AB")
+
+
+def _batches(rows: IntN, lengths: IntN, budget: int, most: int) -> Iterator[IntN]:
+    """Batches of `budget` padded tokens and of `most` samples at most."""
+    for batch in token_batches(rows, lengths, budget):
+        for start in range(0, len(batch), most):
+            yield batch[start : start + most]
+
+
+def sketched(
+    engine: HFEngine, batch: Sequence[Encoded], into: Sketcher, adam: bool
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]:
+    """Sketch (b, width) of each sample's gradient or Adam direction, raw norm (b,), NLL (b,)."""
+    import torch
+
+    ids, scored = pad(batch)
+    counts = scored[:, 1:].sum(1)
+    row = np.repeat(np.arange(len(batch)), counts)
+    device = engine.precision.device
+    tokens = torch.from_numpy(ids).to(device)
+    mask = torch.from_numpy(scored[:, 1:]).to(device)
+    share = torch.from_numpy((1 / counts)[row]).float().to(device)
+    blocked = engine.blocked_head  # asks the model, so before the taps listen
+    with torch.enable_grad(), Taps(engine, len(batch), into, adam) as taps:
+        nll = _backward(engine.model, blocked, tokens, mask, share)
+    summed = np.bincount(row, nll.double().cpu().numpy(), len(batch))
+    norm = taps.squares.sqrt().float().cpu().numpy()
+    return into.finish(taps.total).cpu().numpy(), norm, summed / counts
+
+
+def _backward(
+    model: Any,
+    blocked_head: bool,
+    tokens: "torch.Tensor",
+    mask: "torch.Tensor",
+    share: "torch.Tensor",
+) -> "torch.Tensor":
+    """Send the gradient of sum(share * NLL) through the body; returns the NLL of each position."""
+    import torch
+
+    targets = tokens[:, 1:][mask]  # token t+1 is predicted at position t
+    if blocked_head:
+        hidden = model.base_model(tokens, use_cache=False).last_hidden_state
+        rows = hidden[:, :-1][mask]
+        nll, gradient = through_head(model.get_output_embeddings(), rows.detach(), targets, share)
+        rows.backward(gradient)  # type: ignore[no-untyped-call]
+        return nll
+    logits = model(tokens, use_cache=False).logits[:, :-1][mask]
+    nll = torch.nn.functional.cross_entropy(logits.float(), targets, reduction="none")
+    (nll * share).sum().backward()  # type: ignore[no-untyped-call]
+    return nll.detach()
+
+
+def through_head(
+    head: Any, hidden: "torch.Tensor", targets: "torch.Tensor", share: "torch.Tensor"
+) -> "tuple[torch.Tensor, torch.Tensor]":
+    """NLL (r,) of the targets, and the gradient (r, d) of sum(share * NLL) by `hidden` (r, d).
+
+    By hand, d NLL / d logits = softmax - one-hot, so that the logits of `ROWS` positions are all
+    that is ever kept.
+    """
+    import torch
+
+    found, gradient = [], []
+    with torch.no_grad():
+        for h, y, w in zip(hidden.split(ROWS), targets.split(ROWS), share.split(ROWS), strict=True):
+            log_p = head(h).float().log_softmax(1)
+            found.append(-log_p.gather(1, y[:, None])[:, 0])
+            change = log_p.exp_()
+            change[torch.arange(len(y), device=y.device), y] -= 1
+            gradient.append((change * w[:, None]).to(h.dtype) @ head.weight)
+    return torch.cat(found), torch.cat(gradient)
+
+
+def adam_direction(
+    gradient: "torch.Tensor", exp_avg: "torch.Tensor", exp_avg_sq: "torch.Tensor"
+) -> "torch.Tensor":
+    """Adam's step from these moments, elementwise in float32; see `Engine.gradients`.
+
+    The same as `core.methods.gradient_similarity.adam_direction`, with fewer arrays on the way.
+    """
+    import torch
+
+    root = torch.addcmul(BETA_2 * exp_avg_sq + EPSILON, gradient, gradient, value=1 - BETA_2)
+    step = torch.add(BETA_1 * exp_avg, gradient, alpha=1 - BETA_1)
+    return step.div_(root.sqrt_())
+
+
+class Taps:
+    """Hooks on the adapted layers that add each sample's gradient to a sketch.
+
+    After a backward pass `total` is the sketcher's total and `squares` (b,) the squared norms.
+    """
+
+    def __init__(self, engine: HFEngine, n: int, into: Sketcher, adam: bool) -> None:
+        import torch
+
+        self.engine, self.n, self.into, self.adam = engine, n, into, adam
+        self.total = into.begin(n)
+        self.squares = torch.zeros(n, dtype=torch.float64, device=engine.precision.device)
+        self.seen: set[int] = set()
+
+    def __enter__(self) -> "Taps":
+        model = self.engine.model.requires_grad_(False)
+        self.hooks = []
+        for number, name in enumerate(self.engine.adapter.modules):
+            layer = model.get_submodule(name)
+            hook = self._hook(number, name)
+            self.hooks.append(layer.register_forward_hook(hook))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for hook in self.hooks:
+            hook.remove()
+
+    def _hook(self, number: int, name: str) -> Any:
+        """What a layer does after its forward pass: wait for the gradient of its output."""
+
+        def watch(layer: Any, args: tuple[Any, ...], output: Any) -> None:
+            x = args[0].detach()
+            if number in self.seen or x.ndim != 3 or len(x) != self.n:
+                do = "Use another model; this one calls or shapes its layers in its own way."
+                raise ModelError(name, "its gradient by sample cannot be told", do=do)
+            self.seen.add(number)
+            if not output.requires_grad:  # nothing below the first adapted layers learns
+                output.requires_grad_(True)
+            output.register_hook(lambda g: self._take(number, name, x, g))
+
+        return watch
+
+    def _take(self, number: int, name: str, x: "torch.Tensor", g: "torch.Tensor") -> None:
+        """Add the gradients of one layer; x (b, t, in) and g (b, t, out)."""
+        adapter = self.engine.adapter
+        a, b = (adapter.tensors[f"{name}.{kind}"].to(x.dtype) for kind in "AB")
+        for piece, kind, left, right in (
+            (2 * number, "A", g @ b, x),
+            (2 * number + 1, "B", g, x @ a.T),
+        ):
+            gradient = (left.mT @ right).flatten(1).float() * adapter.scale
+            self.squares += gradient.square().sum(1)
+            if self.adam:
+                m, v = (
+                    adapter.tensors[f"{name}.{kind}.{moment}"].flatten()
+                    for moment in ("exp_avg", "exp_avg_sq")
+                )
+                gradient = adam_direction(gradient, m, v)
+            self.into.add(self.total, piece, gradient)
