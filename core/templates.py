@@ -219,8 +219,10 @@ def _asked(turns: Sequence[Turn], tokenizer: Any, answer: bool) -> list[int]:
             )
             return list(tokenizer(str(text), add_special_tokens=False)["input_ids"])
     open_end = answer or turns[-1].role != "assistant"  # then a response is added and cut off
-    pieces = _alpaca_pieces([*turns, Turn("assistant", "")])[:-2] if open_end else (
-        _alpaca_pieces(turns)
+    pieces = (
+        _alpaca_pieces([*turns, Turn("assistant", "")])[:-2]
+        if open_end
+        else (_alpaca_pieces(turns))
     )
     ids = [tokenizer.bos_token_id] if _adds_bos(tokenizer) else []
     for text, kind in pieces:

@@ -36,7 +36,7 @@ def draw(
     import torch
 
     size = ROWS[logits.device.type]
-    steps = _mixed(keys + _signed(GOLDEN * (position + 1)))
+    steps = splitmix(keys + _signed(GOLDEN * (position + 1)))
     parts = zip(logits.split(size), steps.split(size), strict=True)
     return torch.cat([_draw_rows(z, s, temperature, top_p) for z, s in parts])
 
@@ -92,12 +92,12 @@ def exponential(keys: "torch.Tensor", attempt: int, width: int) -> "torch.Tensor
     import torch
 
     index = torch.arange(1, width + 1, device=keys.device) * _signed(GOLDEN)
-    bits = _mixed(_mixed(keys + attempt)[:, None] + index)
-    return -((_shifted(bits, 11) + 0.5) * 2.0**-53).log()
+    bits = splitmix(splitmix(keys + attempt)[:, None] + index)
+    return -((_shifted(bits, 11).double() + 0.5) * 2.0**-53).log()
 
 
-def _mixed(z: "torch.Tensor") -> "torch.Tensor":
-    """The finaliser of SplitMix64 on int64, whose products wrap around."""
+def splitmix(z: "torch.Tensor") -> "torch.Tensor":
+    """The numbers of SplitMix64 from its states (..., int64); products wrap around."""
     z = (z ^ _shifted(z, 30)) * _signed(FIRST)
     z = (z ^ _shifted(z, 27)) * _signed(SECOND)
     return z ^ _shifted(z, 31)

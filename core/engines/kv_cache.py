@@ -21,6 +21,8 @@ def _layer_class() -> type:
     class RoomyLayer(DynamicLayer):  # type: ignore[misc]
         """Keys and values (rows, heads, room, width), the first `used` positions filled."""
 
+        keys: Any
+        values: Any
         used = 0
 
         def update(

@@ -48,8 +48,10 @@ def token_weights(tokenizer: Any) -> NDArray[np.float32]:
 
 def mean_layers(states: "Sequence[torch.Tensor]", layers: Sequence[int]) -> "torch.Tensor":
     """Mean in float32 of some of the L+1 hidden states (b, T, d), the embeddings being first."""
-    chosen = [states[k].float() for k in layers]
-    return sum(chosen[1:], chosen[0]) / len(chosen)
+    import torch
+
+    chosen: torch.Tensor = torch.stack([states[k].float() for k in layers])
+    return chosen.mean(0)
 
 
 def weighted_mean(hidden: "torch.Tensor", weights: "torch.Tensor") -> "torch.Tensor":
@@ -190,7 +192,12 @@ def _weights(
         elif pooling.kind == "position":
             weights = position_weights(len(tokens))
         weights = np.where(np.arange(len(tokens)) < start, np.float32(0), weights)
-        yield np.ones_like(weights) if fallback and not weights.any() else weights
+        yield or_equal(weights) if fallback else weights
+
+
+def or_equal(weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The weights of a text's tokens, or equal ones where all are 0."""
+    return weights if weights.any() else np.ones_like(weights)
 
 
 def position_weights(length: int) -> NDArray[np.float32]:

@@ -72,9 +72,7 @@ def answers(
     }
 
 
-def _batches(
-    engine: HFEngine, rows: NDArray[np.int64], lengths: NDArray[np.int64], k: int
-) -> Any:
+def _batches(engine: HFEngine, rows: NDArray[np.int64], lengths: NDArray[np.int64], k: int) -> Any:
     """Batches of prompts whose answers fit into the cache together; loads no model for none."""
     if not len(rows):
         return iter(())
