@@ -6,6 +6,7 @@ The one exception is `instructdiff`, which repeats the authors' code (parity).
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -211,3 +212,60 @@ def _encoded(ids: list[int], scored: list[bool]) -> Encoded:
     mask = np.asarray(scored, bool)
     mask[:1] = False
     return Encoded(np.asarray(ids, np.int64), mask)
+
+
+def prompts(samples: Sequence[Sample], tokenizer: Any) -> list[list[int]]:
+    """Token ids of what a model is asked: each conversation up to its last response, uncut.
+
+    The chat template with its generation prompt; the Alpaca wording where there is none, or
+    where it refuses these turns.
+    """
+    return [_asked(before_last_response(s), tokenizer, answer=True) for s in samples]
+
+
+def transcripts(samples: Sequence[Sample], tokenizer: Any) -> list[list[int]]:
+    """Token ids of each whole conversation, wrapped as in `prompts`."""
+    return [_asked(s.turns, tokenizer, answer=False) for s in samples]
+
+
+def before_last_response(sample: Sample) -> tuple[Turn, ...]:
+    """The turns that the last response answers; all of them where nothing is answered."""
+    answered = [k for k, turn in enumerate(sample.turns) if turn.role == "assistant"]
+    return sample.turns[: answered[-1]] if answered else sample.turns
+
+
+def end_ids(tokenizer: Any) -> frozenset[int]:
+    """Tokens that end an answer: the EOS, and the chat template's own end of turn."""
+    ends = {tokenizer.eos_token_id} - {None}
+    if getattr(tokenizer, "chat_template", None):
+        pieces = _chat_pieces((Turn("user", "Hi"), Turn("assistant", "Yes")), tokenizer) or []
+        tail = "".join(text for text, kind in pieces if kind == "end")
+        ids = tokenizer(tail, add_special_tokens=False)["input_ids"]
+        special = _special_ids(tokenizer)
+        ends.update([k for k in ids if k in special][:1])
+    return frozenset(ends)
+
+
+def _asked(turns: Sequence[Turn], tokenizer: Any, answer: bool) -> list[int]:
+    """Ids of some turns and, with `answer`, of the words that call for the next response."""
+    from jinja2 import TemplateError
+
+    messages = [{"role": t.role, "content": t.content} for t in turns]
+    if getattr(tokenizer, "chat_template", None):
+        with suppress(TemplateError):
+            text = tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=answer
+            )
+            return list(tokenizer(str(text), add_special_tokens=False)["input_ids"])
+    open_end = answer or turns[-1].role != "assistant"  # then a response is added and cut off
+    pieces = (
+        _alpaca_pieces([*turns, Turn("assistant", "")])[:-2]
+        if open_end
+        else (_alpaca_pieces(turns))
+    )
+    ids = [tokenizer.bos_token_id] if _adds_bos(tokenizer) else []
+    for text, kind in pieces:
+        ids += tokenizer(text, add_special_tokens=False)["input_ids"]
+        if kind == "end" and tokenizer.eos_token_id is not None:
+            ids.append(tokenizer.eos_token_id)
+    return ids

@@ -69,15 +69,27 @@ class HFEngine:
         return adapters.Adapter(held.scale, held.modules, there)
 
     @cached_property
-    def limit(self) -> int:
-        """Longest sequence the model was made for; needs its config only."""
+    def config(self) -> Any:
+        """The checkpoint's text config; needs no weights."""
         from transformers import AutoConfig
 
         try:
             found = AutoConfig.from_pretrained(self.checkpoint.folder, local_files_only=True)
         except (ValueError, OSError, KeyError) as error:
             raise unloadable(self.checkpoint, "config", error) from error
-        return int(getattr(found.get_text_config(), "max_position_embeddings", 0) or 2**31)
+        return found.get_text_config()
+
+    @cached_property
+    def limit(self) -> int:
+        """Longest sequence the model was made for."""
+        return int(getattr(self.config, "max_position_embeddings", 0) or 2**31)
+
+    @cached_property
+    def content_weights(self) -> NDArray[np.float32]:
+        """ADG's weight of every token id, (V,)."""
+        from core.engines.pooling import token_weights
+
+        return token_weights(self.tokenizer)
 
     @cached_property
     def blocked_head(self) -> bool:
