@@ -53,7 +53,7 @@ def real_samples(data: Path, n: int, model: Checkpoint) -> list[Sample]:
 
 def measure(model: Checkpoint, pool: Sequence[Sample], dtype: str) -> dict[str, Any]:
     """NLL, entropy, n_tokens, over_long of the pool under a checkpoint in a number format."""
-    return TokenStats().measure(pool, HFEngine(model, Precision("cpu", dtype)), MAX_TOKENS)
+    return TokenStats().measure(pool, HFEngine(model, Precision("cpu", dtype)), MAX_TOKENS, {})
 
 
 def spearman(a: FloatN, b: FloatN) -> float:

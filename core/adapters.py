@@ -69,11 +69,31 @@ def load(path: str | Path) -> Adapter:
 
 
 def merge(model: Any, adapter: Adapter) -> None:
-    """Add scale * B A to the weights of the adapted layers, in place and in their own format."""
+    """Add scale * B A to the weights of the adapted layers, in place."""
     import torch
 
     with torch.no_grad():
         for module in adapter.modules:
-            weight = model.get_submodule(module).weight
+            layer = model.get_submodule(module)
             a, b = adapter.tensors[f"{module}.A"], adapter.tensors[f"{module}.B"]
-            weight += (adapter.scale * (b @ a)).to(weight)
+            change = (adapter.scale * (b @ a)).to(layer.weight)
+            # GPT-2 keeps its weights the other way round
+            layer.weight += change.T if type(layer).__name__ == "Conv1D" else change
+
+
+def rounded(model: Any, seed: int) -> Any:
+    """The model in bfloat16, each weight rounded up or down with the odds of its distance.
+
+    The mean of the updates survives. Rounding to the nearest undoes a light warm-up: a base
+    model out of bfloat16 stands on the grid, and most updates are less than half a step of it.
+    """
+    import torch
+
+    chance = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in model.parameters():
+            bits = weight.float().cpu().contiguous().view(torch.int32)
+            odds = torch.randint(1 << 16, bits.shape, generator=chance, dtype=torch.int32)
+            upper = (bits + odds) & -(1 << 16)  # bfloat16 is the upper half of float32
+            weight.copy_(upper.view(torch.float32))
+    return model.to(torch.bfloat16)

@@ -29,10 +29,10 @@ PLAN_CHUNK = 2048  # samples tokenised at a time while planning
 
 @dataclass(frozen=True)
 class Block:
-    """A few seconds of work: the ids to measure and how many tokens they have."""
+    """A few seconds of work: the ids to measure, and how many tokens or samples they are."""
 
     ids: tuple[str, ...]
-    tokens: int
+    work: int
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,13 @@ class Task:
     fetch: Fetch
     folder: Path
     max_tokens: int
+    given: Path | None = None  # parts of the signal that this one comes after
 
     def __call__(self, block: Block) -> Block:
         """Measure the block and rename its part into place."""
-        arrays = self.signal.measure(self.fetch(block.ids), self.engine, self.max_tokens)
+        given = gather(self.given, block.ids) if self.given else {}
+        samples = self.fetch(block.ids)
+        arrays = self.signal.measure(samples, self.engine, self.max_tokens, given)
         write_part(self.folder, block.ids, arrays)
         return block
 
@@ -59,16 +62,18 @@ def write_part(folder: Path, ids: Sequence[str], arrays: dict[str, NDArray[Any]]
         np.savez(out, allow_pickle=False, ids=np.array(ids, dtype=np.bytes_), **arrays)
 
 
-def read_parts(folder: Path) -> dict[str, NDArray[Any]]:
+def read_parts(folder: Path, column: str = "") -> dict[str, NDArray[Any]]:
     """All parts of a folder, one below the other: `ids` (r,) bytes and the arrays (r, ...).
 
-    A damaged part is set aside with one log line, and its samples count as missing.
+    With a `column`, that one alone and the ids. A damaged part is set aside with one log line,
+    and its samples count as missing.
     """
     parts = []
     for path in sorted(folder.glob("part-*.npz")):
         try:
             with path.open("rb") as raw, np.load(raw, allow_pickle=False) as archive:
-                parts.append({name: archive[name] for name in archive.files})
+                names = ["ids", column] if column else archive.files
+                parts.append({name: archive[name] for name in names})
         except (zipfile.BadZipFile, OSError, ValueError, EOFError, KeyError) as error:
             log.warning("%s is damaged (%s); its samples are measured again", path, error)
             path.rename(path.with_suffix(".damaged"))
@@ -77,10 +82,35 @@ def read_parts(folder: Path) -> dict[str, NDArray[Any]]:
     return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
 
 
+def columns(folder: Path) -> list[str]:
+    """The names of the arrays that the parts of a folder hold."""
+    first = next(iter(sorted(folder.glob("part-*.npz"))), None)
+    if first is None:
+        return []
+    with first.open("rb") as raw, np.load(raw, allow_pickle=False) as archive:
+        return [name for name in archive.files if name != "ids"]
+
+
 def missing(folder: Path, ids: Iterable[str]) -> list[str]:
-    """The ids that no part holds, in order."""
+    """The ids that no part holds, in order. Reads every part whole, so that damage shows."""
     held = set(read_parts(folder).get("ids", np.array([], np.bytes_)).tolist())
     return [sample_id for sample_id in ids if sample_id.encode() not in held]
+
+
+def planned(
+    ids: Sequence[str], signal: Signal, engine: Engine, fetch: Fetch
+) -> tuple[list[Block], str]:
+    """Cut what is to be measured into blocks; and the unit of their work.
+
+    By tokens, or by samples where a signal says how many make a block.
+    """
+    lengths = lengths_of(ids, signal, engine, fetch)
+    if not signal.per_block:
+        return plan(ids, lengths, engine.block_tokens), "tokens"
+    by_length = [i for block in plan(ids, lengths, 1) for i in block.ids]
+    cuts = range(0, len(ids), signal.per_block)
+    chunks = [by_length[k : k + signal.per_block] for k in cuts]
+    return [Block(tuple(chunk), len(chunk)) for chunk in chunks], "samples"
 
 
 def plan(ids: Sequence[str], lengths: IntN, block_tokens: int) -> list[Block]:
@@ -108,13 +138,13 @@ def lengths_of(ids: Sequence[str], signal: Signal, engine: Engine, fetch: Fetch)
     return np.concatenate(counts) if counts else np.array([], np.int64)
 
 
-def gather(folder: Path, ids: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """The arrays of these samples, (n, ...), in the order of `ids`.
+def gather(folder: Path, ids: Sequence[str], column: str = "") -> dict[str, NDArray[Any]]:
+    """The arrays of these samples, (n, ...), in the order of `ids`; one alone if it is named.
 
     Raises:
         RunError: a sample has no part, e.g. because one was deleted or damaged meanwhile.
     """
-    parts = read_parts(folder)
+    parts = read_parts(folder, column)
     held = parts.pop("ids", np.array([], np.bytes_))
     order = np.argsort(held, kind="stable")
     wanted = np.array(ids, dtype=np.bytes_)

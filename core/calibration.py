@@ -5,38 +5,46 @@ Weights are kept in float32: updates of 1e-5 vanish when a bfloat16 weight is ro
 nearest. A checkpoint that is measured in bfloat16 is therefore rounded by chance.
 """
 
+import copy
 import os
 import shutil
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from core import config, files
+from core import adapters, config, files
 from core.blocks import Fetch
-from core.domain import WarmUp, content_hash
+from core.domain import Sample, WarmUp, content_hash
 from core.engines.hardware import Precision
 from core.engines.hf import HFEngine, load_model
 from core.errors import ModelError
 from core.models import Checkpoint, QuietTransformers
 from core.progress import Progress
-from core.templates import Template, encode
-from core.training import train
+from core.templates import Template
+from core.training import mean_rates, saves_at, train
 
-if TYPE_CHECKING:
-    pass
-
-VERSION = 3  # raise it when the same warm-up gives other weights
+VERSION = 4  # raise it when the same warm-up gives other weights
 LORA_FROM_PARAMETERS = 1_000_000_000
+ATTENTION = {"q_proj", "k_proj", "v_proj", "o_proj"}
 
 
 @dataclass(frozen=True)
 class Warmed:
-    """A calibrated checkpoint and the samples it was trained on."""
+    """The checkpoints saved on the way, in order of step, and the samples trained on.
 
-    checkpoint: Checkpoint
+    `rates`: the mean learning rate since the checkpoint before, as `training.mean_rates`.
+    """
+
+    steps: tuple[Checkpoint, ...]
+    rates: tuple[float, ...]
     trained_on: frozenset[str]
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The last one, where the training ended."""
+        return self.steps[-1]
 
 
 def draw(ids: Sequence[str], fraction: float, seed: int) -> list[str]:
@@ -58,110 +66,154 @@ def calibrate(
     max_tokens: int,
     progress: Progress,
 ) -> Warmed:
-    """Fine-tune `base` on a seeded part of the pool, or find the checkpoint made before.
+    """Fine-tune `base` on a seeded part of the pool, or find the checkpoints made before.
 
-    Returns: the checkpoint, in `models/calibrated-<key>` with a `checkpoint.json` that says
-    how it was made.
+    They stand in `models/calibrated-<key>`, with a `checkpoint.json` that says how they were
+    made: a whole model in the folder itself, or in `step-<number>` where more are saved; an
+    adapter as `step-<number>.safetensors` (see `core.adapters`).
 
     Raises:
         ModelError: the loss is not finite, or no drawn sample has a token to learn from.
     """
     drawn = draw(ids, warm_up.fraction, warm_up.seed)
-    made_of = [
-        "calibrated",
-        VERSION,
-        base.key,
-        asdict(warm_up),
-        sorted(drawn),
-        template,
-        precision.key,
-        max_tokens,
-    ]
+    shown = asdict(warm_up)
+    # the order of training depends on the drawn ids alone, not on the pool's order
+    made_of = ["calibrated", VERSION, base.key, shown, drawn, template, precision.key, max_tokens]
     key = content_hash(made_of)
     name = f"{base.name}+warm-up"
     folder = config.folder("models") / f"calibrated-{key}"
-    checkpoint = Checkpoint(name, key[:12], str(folder), key)
     if not base.folder:  # the fake engine has nothing to tune
-        return Warmed(Checkpoint(name, key[:12], "", key), frozenset(drawn))
-    if files.read_json(folder / "checkpoint.json") is not None:
-        return Warmed(checkpoint, frozenset(drawn))
+        saves = warm_up.epochs if warm_up.adapter == "lora" else warm_up.saves
+        rates = [warm_up.learning_rate * (saves - k) / saves for k in range(saves)]
+        return _warmed(name, key, base, folder, {"rates": rates}, drawn)
+    card = files.read_json(folder / "checkpoint.json")
+    if card is None:
+        card = _train(
+            name, key, base, warm_up, template, fetch(drawn), precision, max_tokens, progress
+        )
+    return _warmed(name, key, base, folder, card, drawn)
+
+
+def _warmed(
+    name: str, key: str, base: Checkpoint, folder: Path, card: dict[str, Any], drawn: Sequence[str]
+) -> Warmed:
+    """The checkpoints that a card speaks of."""
+    rates = tuple(card["rates"])
+    adapter = card.get("warm_up", {}).get("adapter") == "lora"
+
+    def step(number: int) -> Checkpoint:
+        own = key if len(rates) == 1 else content_hash([key, number])
+        if not base.folder:
+            return Checkpoint(name, own[:12], "", own)
+        if adapter:
+            path = str(folder / f"step-{number}.safetensors")
+            return Checkpoint(name, own[:12], base.folder, own, adapter=path)
+        place = folder if len(rates) == 1 else folder / f"step-{number}"
+        return Checkpoint(name, own[:12], str(place), own)
+
+    return Warmed(tuple(step(k) for k in range(len(rates))), rates, frozenset(drawn))
+
+
+def _train(
+    name: str,
+    key: str,
+    base: Checkpoint,
+    warm_up: WarmUp,
+    template: Template,
+    samples: Sequence[Sample],
+    precision: Precision,
+    max_tokens: int,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Train and save; returns the card, which is written last."""
     engine = HFEngine(base, precision)
     longest = min(max_tokens, engine.limit)
-    encoded = [
-        e
-        for e in encode(fetch(drawn), engine.tokenizer, template)
-        if e.scored.any() and len(e) <= longest
-    ]
+    encoded = [e for e in engine.encoded(samples, template) if e.scored.any() and len(e) <= longest]
     if not encoded:
         do = "Choose a larger warm_up_fraction, or raise --max-tokens."
         raise ModelError(name, "no sample of the warm-up has tokens to learn from", do=do)
-    model, adapter = _trainable(base, warm_up, precision)
+    model, warm_up = _trainable(base, warm_up, precision)
+    folder = config.folder("models") / f"calibrated-{key}"
     state = Path(f"{folder}.state")
     # bf16 products do not see updates of a bf16 step's size; an adapter's weights are its own.
-    products = precision if adapter == "lora" else Precision(precision.device, "fp32")
-    losses = train(model, encoded, warm_up, products, state, progress)
+    products = precision if warm_up.adapter == "lora" else Precision(precision.device, "fp32")
+    many = len(saves_at(len(encoded), warm_up)) > 1
+
+    def save(number: int, optimiser: Any) -> None:
+        if warm_up.adapter == "lora":
+            path = folder / f"step-{number}.safetensors"
+            adapters.save(path, model, optimiser, warm_up.alpha / warm_up.rank)
+        elif many:
+            _save(_measured(model, warm_up, precision), engine.tokenizer, folder / f"step-{number}")
+
+    losses = train(model, encoded, warm_up, products, state, progress, save)
     card = {
         "name": name,
         "base": base.card(),
-        "warm_up": asdict(warm_up) | {"adapter": adapter},
+        "warm_up": asdict(warm_up),
         "template": template,
         "precision": precision.key,
         "samples": len(encoded),
         "loss_by_epoch": losses,
+        "rates": mean_rates(len(encoded), warm_up),
     }
-    if adapter == "lora":
-        model = model.merge_and_unload()
-    if precision.dtype == "bf16":
-        model = _rounded(model, warm_up.seed)
-    _save(model, engine.tokenizer, folder, card)
+    if warm_up.adapter != "lora" and not many:
+        _save(_measured(model, warm_up, precision), engine.tokenizer, folder, card)
+    else:
+        files.write_json(folder / "checkpoint.json", card)
     shutil.rmtree(state, ignore_errors=True)
-    return Warmed(checkpoint, frozenset(drawn))
+    return card
 
 
-def _trainable(base: Checkpoint, warm_up: WarmUp, precision: Precision) -> tuple[Any, str]:
-    """The base model in float32, all weights trainable or with a LoRA adapter on them."""
+def _measured(model: Any, warm_up: WarmUp, precision: Precision) -> Any:
+    """The model as it is measured: a copy in bfloat16, or itself in float32."""
+    if precision.dtype != "bf16":
+        return model
+    return adapters.rounded(copy.deepcopy(model), warm_up.seed)
+
+
+def _trainable(base: Checkpoint, warm_up: WarmUp, precision: Precision) -> tuple[Any, WarmUp]:
+    """The base model in float32, all weights trainable or with a LoRA adapter on them.
+
+    The warm-up that comes back says which ("auto" is settled by the model's size).
+    """
     import torch
 
     torch.manual_seed(warm_up.seed)  # a new adapter begins with random weights
     model = load_model(base, precision.device, "float32").train()
-    adapter = warm_up.adapter
-    if adapter == "auto":
-        adapter = "lora" if model.num_parameters() >= LORA_FROM_PARAMETERS else "full"
-    if adapter == "lora":
+    if warm_up.adapter == "auto":
+        large = model.num_parameters() >= LORA_FROM_PARAMETERS
+        warm_up = replace(warm_up, adapter="lora" if large else "full")
+    if warm_up.adapter == "lora":
         from peft import LoraConfig, get_peft_model
 
-        lora = LoraConfig(r=8, lora_alpha=16, target_modules="all-linear", task_type="CAUSAL_LM")
+        lora = LoraConfig(
+            r=warm_up.rank,
+            lora_alpha=warm_up.alpha,
+            lora_dropout=warm_up.dropout,
+            target_modules=_targets(model),
+            task_type="CAUSAL_LM",
+        )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # between peft and transformers, nothing of ours
             model = get_peft_model(model, lora)
-    return model, adapter
+    return model, warm_up
 
 
-def _rounded(model: Any, seed: int) -> Any:
-    """The model in bfloat16, each weight rounded up or down with the odds of its distance.
-
-    The mean of the updates survives. Rounding to the nearest undoes a light warm-up: a base
-    model out of bfloat16 stands on the grid, and most updates are less than half a step of it.
-    """
-    import torch
-
-    chance = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for weight in model.parameters():
-            bits = weight.float().cpu().contiguous().view(torch.int32)
-            odds = torch.randint(1 << 16, bits.shape, generator=chance, dtype=torch.int32)
-            upper = (bits + odds) & -(1 << 16)  # bfloat16 is the upper half of float32
-            weight.copy_(upper.view(torch.float32))
-    return model.to(torch.bfloat16)
+def _targets(model: Any) -> list[str] | str:
+    """The attention's projections, as in LESS; every linear layer where they have other names."""
+    there = {name.rpartition(".")[2] for name, _ in model.named_modules()}
+    return sorted(there & ATTENTION) or "all-linear"
 
 
-def _save(model: Any, tokenizer: Any, folder: Path, card: dict[str, Any]) -> None:
+def _save(model: Any, tokenizer: Any, folder: Path, card: dict[str, Any] | None = None) -> None:
     """Save weights, tokenizer and card; all of it or nothing."""
     part = Path(f"{folder}.{os.getpid()}.part")  # two pools may draw the same warm-up at once
     shutil.rmtree(part, ignore_errors=True)
     with QuietTransformers():
         model.save_pretrained(part)
         tokenizer.save_pretrained(part)
-    files.write_json(part / "checkpoint.json", card)
+    if card is not None:
+        files.write_json(part / "checkpoint.json", card)
     shutil.rmtree(folder, ignore_errors=True)
     part.replace(folder)

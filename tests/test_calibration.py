@@ -12,7 +12,7 @@ import tiny
 import torch
 from safetensors.torch import load_file, save_file
 
-from core import calibration, config, training
+from core import adapters, config, training
 from core.calibration import Warmed, calibrate, draw
 from core.domain import Sample, Turn, WarmUp
 from core.engines.hardware import Precision
@@ -54,6 +54,8 @@ def run(base: Checkpoint, samples: Sequence[Sample]) -> Run:
 
 def weights(made: Warmed | Checkpoint) -> dict[str, torch.Tensor]:
     checkpoint = made.checkpoint if isinstance(made, Warmed) else made
+    if checkpoint.adapter:
+        return load_file(checkpoint.adapter)
     return load_file(Path(checkpoint.folder) / "model.safetensors")
 
 
@@ -61,8 +63,14 @@ def equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
+def place(made: Warmed) -> Path:
+    """The folder that holds what was trained."""
+    adapter = made.checkpoint.adapter
+    return Path(adapter).parent if adapter else Path(made.checkpoint.folder)
+
+
 def card(made: Warmed) -> dict[str, Any]:
-    return dict(json.loads((Path(made.checkpoint.folder) / "checkpoint.json").read_text()))
+    return dict(json.loads((place(made) / "checkpoint.json").read_text()))
 
 
 def forget() -> None:
@@ -209,9 +217,7 @@ def test_a_killed_warm_up_ends_with_the_weights_of_an_undisturbed_one(
     made = run(warm_up=warm_up)
     assert card(made)["loss_by_epoch"] == losses
     assert equal(weights(made), right)
-    assert [p.name for p in config.folder("models").iterdir()] == [
-        Path(made.checkpoint.folder).name
-    ]
+    assert list(config.folder("models").iterdir()) == [place(made)]
 
 
 def _with_dropout(model: Checkpoint) -> None:
@@ -221,26 +227,63 @@ def _with_dropout(model: Checkpoint) -> None:
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
-def test_an_adapter_is_merged_into_a_plain_checkpoint_made_the_same_each_time(
+def test_an_adapter_is_measured_merged_and_made_the_same_each_time(
     run: Run, samples: Sequence[Sample], tmp_path: Path, family: str
 ) -> None:
     base = tiny.save_model(tmp_path / family, tiny.byte_bpe(tiny.CHATML), family)
-    warm_up = replace(WARM_UP, adapter="lora")
+    warm_up = replace(WARM_UP, adapter="lora", rank=3, alpha=12)
     made = run(base=base, warm_up=warm_up)
     assert card(made)["warm_up"]["adapter"] == "lora"
-    assert weights(made).keys() == weights(base).keys()
-    assert not equal(weights(made), weights(base))
     losses = card(made)["loss_by_epoch"]
     assert losses[-1] < losses[0]
-    found = HFEngine(made.checkpoint, CPU).token_stats(samples, "chat", 4096)
-    assert np.isfinite(found["nll"]).all()
+    first, last = (
+        HFEngine(c, CPU).token_stats(samples, "chat", 4096)["nll"] for c in (base, made.checkpoint)
+    )
+    drawn = [s.sample_id in made.trained_on for s in samples]
+    assert last[drawn].mean() < first[drawn].mean() - 0.1
     forget()
-    assert equal(weights(run(base=base, warm_up=warm_up)), weights(_moved(made)))
+    again = run(base=base, warm_up=warm_up)
+    before = config.cache_dir() / "models-before" / place(again).name
+    for step in again.steps:
+        assert equal(load_file(step.adapter), load_file(before / Path(step.adapter).name))
 
 
-def _moved(made: Warmed) -> Checkpoint:
-    folder = config.cache_dir() / "models-before" / Path(made.checkpoint.folder).name
-    return replace(made.checkpoint, folder=str(folder))
+def test_an_adapter_merged_in_float32_is_what_peft_computes(
+    run: Run, base: Checkpoint, samples: Sequence[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[torch.Tensor] = []
+    ids = torch.arange(5, 30)[None]
+
+    def save(path: Path, model: Any, *rest: Any) -> None:
+        with torch.no_grad():
+            seen.append(model.eval()(ids).logits)
+        model.train()
+        adapters_save(path, model, *rest)
+
+    adapters_save = adapters.save
+    monkeypatch.setattr(adapters, "save", save)
+    made = run(warm_up=replace(WARM_UP, adapter="lora", rank=4, alpha=32))
+    assert len(seen) == len(made.steps) == WARM_UP.epochs
+    for step, logits in zip(made.steps, seen, strict=True):
+        with torch.no_grad():
+            torch.testing.assert_close(load_model(step, "cpu", "float32")(ids).logits, logits)
+
+
+def test_a_whole_model_is_saved_as_often_as_asked_the_last_time_at_the_end(run: Run) -> None:
+    end = run()
+    several = run(warm_up=replace(WARM_UP, saves=5))
+    assert len(several.steps) == len({s.key for s in several.steps}) == 5
+    assert equal(weights(several), weights(end))
+    assert not equal(weights(several.steps[0]), weights(several.steps[1]))
+    assert sum(r > 0 for r in several.rates) == 5
+    assert len(run(warm_up=replace(WARM_UP, saves=64)).steps) == 4 * WARM_UP.epochs  # its steps
+
+
+def test_rates_are_means_of_the_schedule_between_the_checkpoints(run: Run) -> None:
+    warm_up = replace(WARM_UP, adapter="lora")
+    made = run(warm_up=warm_up)
+    rates = [training._rate(step, 12, warm_up) for step in range(12)]
+    assert made.rates == pytest.approx([np.mean(rates[k : k + 4]) for k in (0, 4, 8)])
 
 
 def test_a_small_model_is_tuned_whole_by_default(run: Run) -> None:
@@ -273,7 +316,7 @@ def test_rounding_by_chance_keeps_the_mean_and_what_is_on_the_grid() -> None:
     layer = torch.nn.Linear(1000, 200, bias=False)
     for share in (0.0, 0.1, 0.5):
         torch.nn.init.constant_(layer.weight, -1 - share * step)
-        found = calibration._rounded(layer, 3).weight.double()
+        found = adapters.rounded(layer, 3).weight.double()
         assert {-1.0, -1 - step} >= set(found.unique().tolist())
         assert found.mean().item() == pytest.approx(-1 - share * step, abs=0.01 * step)
         layer = layer.float()

@@ -245,7 +245,8 @@ def test_jobs_tell_how_each_ended_newest_first(
         with pytest.raises(RunError):
             run_of(seed=2)
     killed = slow_score("--set", "seed=3")
-    wait_until(lambda: len(parts()) > 12, killed)
+    wait_until(lambda: jobs.every()[0].facts["spec"]["params"] == {"seed": "3"}, killed)
+    wait_until(lambda: jobs.every()[0].facts.get("total"), killed)
     kill(killed)
     going_on = slow_score("--set", "seed=4")
     wait_until(lambda: jobs.every()[0].facts["spec"]["params"] == {"seed": "4"}, going_on)
@@ -287,7 +288,7 @@ def test_a_launched_job_runs_by_itself_and_finishes() -> None:
     wait_until(lambda: jobs.every()[0].state != "running")
     [job] = jobs.every()
     assert (job.job_id, job.state) == (job_id, "done"), jobs.log_tail(job_id)
-    assert job.facts["run_id"] in jobs.log_tail(job_id)
+    wait_until(lambda: job.facts["run_id"] in jobs.log_tail(job_id))
     assert runs.execute(spec).reused
 
 

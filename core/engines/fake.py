@@ -53,7 +53,7 @@ class FakeEngine:
         choice = np.array(["options" in s.meta for s in samples], bool)
         draws = np.array([self._draws(s) for s in samples]).reshape(-1, 2)
         options = np.full((len(samples), LETTERS), np.nan, np.float32)
-        for row in np.flatnonzero(choice & ~over_long):
+        for row in np.flatnonzero(choice & ~over_long).tolist():
             p = np.random.default_rng(_seed(self.key, samples[row].sample_id)).dirichlet([1.0] * 4)
             options[row, :4] = np.log(0.9 * p)
         found = choice & ~over_long
@@ -78,7 +78,7 @@ class FakeEngine:
         over_long = self._wait(samples, max_tokens)
         shape = (len(samples), sampling.k)
         text, n_tokens = np.full(shape, b"", "S256"), np.zeros(shape, np.int32)
-        for i in np.flatnonzero(~over_long):
+        for i in np.flatnonzero(~over_long).tolist():
             for j in range(sampling.k):
                 chance = np.random.default_rng(
                     _seed(self.key, sampling.seed, samples[i].sample_id, j)
@@ -115,9 +115,7 @@ class FakeEngine:
     ) -> dict[str, NDArray[Any]]:
         """One direction a source, plus noise from the text."""
         self._wait(samples, max_tokens)
-        rows = [
-            _normal(s.source) + 0.6 * _normal(s.sample_id, text, pooling.kind) for s in samples
-        ]
+        rows = [_normal(s.source) + 0.6 * _normal(s.sample_id, text, pooling.kind) for s in samples]
         vector = np.array(rows, np.float32).reshape(-1, WIDTH)
         empty = np.array([not s.instruction.strip() for s in samples], bool)
         vector[empty] = 0

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from core import adapters
 from core.domain import IntN, Sample
 from core.engines import Pooling, Sampling, Sketch, Text, Wording
 from core.engines.hardware import DTYPES, Precision
 from core.engines.logits import ROWS, VOCAB, head_blocks, nll_entropy
+from core.engines.tokens import encoded, tokenizer_key
 from core.errors import ModelError
 from core.models import Checkpoint, QuietTransformers
-from core.templates import Encoded, Template, encode
+from core.templates import Encoded, Template
 
 if TYPE_CHECKING:
     import torch
@@ -94,21 +96,29 @@ class HFEngine:
 
     def lengths(self, samples: Sequence[Sample], template: Template) -> IntN:
         """See `Engine.lengths`."""
-        return np.array([len(e) for e in encode(samples, self.tokenizer, template)], np.int64)
+        return np.array([len(e) for e in self.encoded(samples, template)], np.int64)
+
+    def encoded(self, samples: Sequence[Sample], template: Template) -> list[Encoded]:
+        """See `templates.encode`; a text is tokenised once in a process."""
+        return encoded(samples, self.tokenizer, self._tokenizer_key, template)
+
+    @cached_property
+    def _tokenizer_key(self) -> str:
+        return tokenizer_key(self.checkpoint.folder)
 
     def token_stats(
         self, samples: Sequence[Sample], template: Template, max_tokens: int
     ) -> dict[str, NDArray[Any]]:
         """See `Engine.token_stats`."""
-        encoded = encode(samples, self.tokenizer, template)
-        n_tokens = np.array([int(e.scored.sum()) for e in encoded], np.int64)
-        lengths = np.array([len(e) for e in encoded], np.int64)
+        tokens = self.encoded(samples, template)
+        n_tokens = np.array([int(e.scored.sum()) for e in tokens], np.int64)
+        lengths = np.array([len(e) for e in tokens], np.int64)
         over_long = lengths > min(max_tokens, self.limit)
         nll = np.full(len(samples), np.nan)
         entropy = np.full(len(samples), np.nan)
         rows = np.flatnonzero(~over_long & (n_tokens > 0))
         for batch in token_batches(rows, lengths, self.batch_tokens):
-            nll[batch], entropy[batch] = self._means([encoded[i] for i in batch])
+            nll[batch], entropy[batch] = self._means([tokens[i] for i in batch])
         return {"nll": nll, "entropy": entropy, "n_tokens": n_tokens, "over_long": over_long}
 
     def answer_token(
@@ -204,6 +214,8 @@ class HFEngine:
 def load_model(checkpoint: Checkpoint, device: str, dtype: str) -> Any:
     """Read a causal language model: safetensors only, no code of its own.
 
+    An adapter is merged into it in float32, and rounded by chance where the format is bfloat16.
+
     Raises:
         ModelError: the folder does not hold a model that transformers can load.
     """
@@ -214,13 +226,17 @@ def load_model(checkpoint: Checkpoint, device: str, dtype: str) -> Any:
         with QuietTransformers():
             model: Any = AutoModelForCausalLM.from_pretrained(
                 checkpoint.folder,
-                dtype=getattr(torch, dtype),
+                dtype=torch.float32 if checkpoint.adapter else getattr(torch, dtype),
                 local_files_only=True,
                 use_safetensors=True,
                 trust_remote_code=False,
             )
     except (ValueError, OSError, KeyError, RuntimeError) as error:
         raise unloadable(checkpoint, "weights", error) from error
+    if checkpoint.adapter:
+        adapters.merge(model, adapters.load(checkpoint.adapter))
+        if dtype == "bfloat16":
+            model = adapters.rounded(model, 0)
     return model.to(torch.device(device)).eval()
 
 

@@ -30,6 +30,7 @@ class Method(BaseModel, ABC):
     version: ClassVar[int] = 1  # raise it when the same measurements give other scores
     pointwise: ClassVar[bool]  # whether a sample's score is independent of the other samples
     fixed: ClassVar[frozenset[str]] = frozenset()  # parameters that `reduce` reads: not live
+    measures: ClassVar[bool] = True  # False for scores that came from elsewhere
     baseline: ClassVar[bool] = False  # what every plot needs beside the published methods
 
     @abstractmethod
@@ -49,7 +50,10 @@ class Method(BaseModel, ABC):
         Called once, after measuring. What it returns is stored with the run, so that `score`
         can be called again under other live parameters without any measurement.
         """
-        return x
+        needs = self.needs().items()
+        aside = [f"{name}_" for name, signal in needs if signal.on == "query"]
+        aside += [f"{name}_rate" for name, _ in needs]
+        return {name: x[name] for name in x if not name.startswith(tuple(aside))}
 
     @abstractmethod
     def score(self, x: Arrays) -> Scores:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from core.domain import Pool, PoolKind, Sample, Turn
 from core.errors import PoolError
 from core.store import Connection
@@ -149,6 +152,16 @@ def read_samples(con: Connection, pool: str, ids: Iterable[str]) -> list[Sample]
     ).fetchall()
     found = {row[0]: _sample(*row[1:]) for row in rows}
     return [found[sample_id] for sample_id in wanted]
+
+
+def response_chars(con: Connection, pool: str) -> NDArray[np.int64]:
+    """Characters of every assistant turn of each sample, (n,) in pool order."""
+    query = (
+        "SELECT coalesce(list_sum([length(json_extract_string(turn, '$[1]'))"
+        " FOR turn IN turns::JSON[] IF json_extract_string(turn, '$[0]') = 'assistant']), 0) AS n"
+        " FROM texts WHERE pool = ? ORDER BY position"
+    )
+    return np.asarray(con.execute(query, [pool]).fetchnumpy()["n"], np.int64)
 
 
 def _sample(turns: str, source: str, given: str, meta: str, record: str) -> Sample:

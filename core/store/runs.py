@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from core.domain import Scores
 from core.errors import RunError
 from core.store import Connection
 from core.store.pools import get_pool
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 RUN_ID = re.compile(r"[0-9a-f]{20}")
 COLUMN = re.compile(r"[a-z][a-z0-9_]*")
@@ -49,7 +52,7 @@ def add_run(con: Connection, run: Run, ids: Sequence[str], scores: Scores) -> No
         "reason": pa.array(scores.reasons(), pa.string()),
     }
     for name, column in scores.diagnostics.items():
-        columns[_column(name)] = pa.array(np.asarray(column, np.float64), from_pandas=True)
+        columns[_column(name)] = _arrow(column)
     con.register("incoming", pa.table(columns))
     table = _table(run.run_id)
     con.execute(f"CREATE TABLE {table} AS SELECT * FROM incoming")  # noqa: S608  (our own id)
@@ -104,16 +107,37 @@ def newest_run(con: Connection, pool: str, method: str) -> Run:
     return run
 
 
+def _arrow(column: NDArray[Any]) -> "pa.Array":
+    """A diagnostic for the store: (n,) as DOUBLE, (n, k) as FLOAT[k] or DOUBLE[k]."""
+    import pyarrow as pa
+
+    if column.ndim == 1:
+        return pa.array(np.asarray(column, np.float64), from_pandas=True)
+    kind = np.float32 if column.dtype == np.float32 else np.float64
+    flat = pa.array(np.asarray(column, kind).ravel())  # NaN stays NaN inside
+    return pa.FixedSizeListArray.from_arrays(flat, column.shape[1])
+
+
 def run_columns(con: Connection, run_id: str) -> dict[str, NDArray[Any]]:
-    """Every column of a run's table as arrays (n,) in pool order; NULL numbers become NaN."""
+    """Every column of a run's table as arrays in pool order; NULL numbers become NaN.
+
+    Those stored as lists come back as (n, k), all others as (n,) float64; `group_no` apart.
+    """
     numbers = f"SELECT * EXCLUDE (sample_id, reason, group_no) FROM {_table(run_id)}"  # noqa: S608
-    columns = con.execute(f"{numbers} ORDER BY position").fetchnumpy()
-    return {
-        name: np.ma.filled(column.astype(np.float64), np.nan)
-        if np.ma.isMaskedArray(column)
-        else np.asarray(column, np.float64)
-        for name, column in columns.items()
-    }
+    cursor = con.cursor()  # of its own: an answer before may not have been read to its end
+    table = cursor.sql(f"{numbers} ORDER BY position").to_arrow_table()
+    return {name: _numbers(table.column(name)) for name in table.column_names}
+
+
+def _numbers(column: Any) -> NDArray[Any]:
+    import pyarrow as pa
+
+    whole = column.combine_chunks()
+    if isinstance(whole, pa.ChunkedArray):  # of no chunk
+        whole = pa.concat_arrays(whole.chunks) if whole.chunks else pa.array([], whole.type)
+    if pa.types.is_fixed_size_list(whole.type):
+        return np.asarray(whole.flatten()).reshape(len(whole), whole.type.list_size)
+    return np.asarray(whole.to_numpy(zero_copy_only=False), np.float64)
 
 
 def _table(run_id: str) -> str:

@@ -1,0 +1,213 @@
+"""Signals -> arrays: which checkpoint measures which samples, and what is still missing.
+
+One `Measuring` serves a whole run, or all runs of `score --all`: it makes a warm-up once, keeps
+the engine of the last checkpoint, and measures only what no part on disk holds.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core import blocks, calibration, config, models, store
+from core.calibration import Warmed
+from core.domain import Pool, Sample, WarmUp, content_hash
+from core.engines import Engine, loader
+from core.engines.hardware import Precision
+from core.executors import Executor
+from core.models import Checkpoint
+from core.progress import Progress
+from core.signals import Signal
+from core.store import pools
+
+HASH_DIGITS = 13  # of a sample id: 52 bits, which a float64 holds exactly
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A signal that was measured for all of its samples."""
+
+    folder: Path
+    checkpoint: Checkpoint
+    extra: Mapping[str, NDArray[Any]]
+
+
+class Arrays(Mapping[str, NDArray[Any]]):
+    """Named arrays that are read from disk when they are asked for, each time anew.
+
+    So a method that looks at one big matrix after the other never holds two of them.
+    """
+
+    def __init__(self) -> None:
+        self._read: dict[str, Callable[[], NDArray[Any]]] = {}
+
+    def offer(self, name: str, read: Callable[[], NDArray[Any]]) -> None:
+        """Promise an array by this name."""
+        self._read[name] = read
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self._read[name]()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read)
+
+    def __len__(self) -> int:
+        return len(self._read)
+
+
+@dataclass
+class Measuring:
+    """Measures signals of a pool and of a query set. See the module."""
+
+    pool: Pool
+    query: Pool | None
+    model: str
+    precision: Precision
+    max_tokens: int
+    progress: Progress
+    executor: Executor
+    _bases: dict[str, Checkpoint] = field(default_factory=dict)
+    _warmed: dict[tuple[Any, ...], Warmed] = field(default_factory=dict)
+    _engine: tuple[str, Engine] | None = None
+
+    def arrays(self, needs: Mapping[str, Signal]) -> tuple[Arrays, dict[str, Measured]]:
+        """Measure all needs; the arrays by `need_column`, and what was measured by need."""
+        x, done = Arrays(), {}
+        for name, signal in needs.items():
+            done[name] = self.measure(signal)
+            self._offer(x, name, signal, done[name])
+        ids = self.pool.sample_ids
+        x.offer("id_hash", lambda: np.array([int(i[:HASH_DIGITS], 16) for i in ids], np.int64))
+        x.offer("n_chars", self._response_chars)
+        return x, done
+
+    def _offer(self, x: Arrays, name: str, signal: Signal, done: Measured) -> None:
+        ids = self._samples(signal).sample_ids
+        for column in blocks.columns(done.folder):
+            x.offer(
+                f"{name}_{column}",
+                lambda column=column: blocks.gather(done.folder, ids, column)[column],  # type: ignore[misc]
+            )
+        for column, array in done.extra.items():
+            x.offer(f"{name}_{column}", lambda array=array: array)  # type: ignore[misc]
+
+    def _response_chars(self) -> NDArray[Any]:
+        with store.connect() as con:
+            return pools.response_chars(con, self.pool.name)[: len(self.pool)]
+
+    def measure(self, signal: Signal) -> Measured:
+        """Measure what no part holds of a signal, and of the signal it comes after."""
+        before = self.measure(signal.after) if signal.after is not None else None
+        checkpoint, extra = self.checkpoint(signal)
+        shaped_by = [signal.key(), checkpoint.key, self.precision.key, self.max_tokens]
+        if before is not None:
+            shaped_by.append(before.folder.name)
+        folder = config.folder("blocks") / content_hash(shaped_by)
+        pool = self._samples(signal)
+        todo = blocks.missing(folder, pool.sample_ids)
+        held = len(pool) - len(todo)
+        name = _title(signal)
+        if held:
+            self.progress.say(
+                f"{name}: {held:,} of {len(pool):,} samples reused, {len(todo):,} to measure"
+            )
+        if todo:
+            self._work(signal, checkpoint, folder, before, todo, name)
+        return Measured(folder, checkpoint, extra)
+
+    def _work(
+        self,
+        signal: Signal,
+        checkpoint: Checkpoint,
+        folder: Path,
+        before: Measured | None,
+        todo: Sequence[str],
+        name: str,
+    ) -> None:
+        engine, fetch = self._loaded(checkpoint), self._fetch(signal)
+        given = before.folder if before is not None else None
+        task = blocks.Task(signal, engine, fetch, folder, self.max_tokens, given)
+        planned, unit = blocks.planned(todo, signal, engine, fetch)
+        with self.progress.stage(f"measuring {name}", sum(b.work for b in planned), unit) as stage:
+            for block in self.executor.map(task, planned):
+                stage.advance(block.work)
+
+    def _samples(self, signal: Signal) -> Pool:
+        if signal.on == "pool":
+            return self.pool
+        assert self.query is not None, "checked before anything is measured"
+        return self.query
+
+    def _fetch(self, signal: Signal) -> blocks.Fetch:
+        name = self._samples(signal).name
+
+        def fetch(ids: Sequence[str]) -> list[Sample]:
+            with store.connect() as con:
+                return pools.read_samples(con, name, ids)
+
+        return fetch
+
+    def checkpoint(self, signal: Signal) -> tuple[Checkpoint, dict[str, NDArray[Any]]]:
+        """The checkpoint that measures a signal, trained where it must be; and its extra arrays.
+
+        The order of step is the order of training. Asking for more checkpoints than the steps
+        of a tiny training gives its last one again.
+        """
+        base = self.base(signal.model)
+        if signal.warm_up is None:
+            return base, {}
+        warmed = self._warm(base, signal.warm_up, signal)
+        step = min(signal.step, len(warmed.steps) - 1) if signal.step >= 0 else -1
+        trained = warmed.trained_on
+        ids = self._samples(signal).sample_ids
+        extra = {
+            "in_warm_up": np.array([i in trained for i in ids], bool),
+            "rate": np.array([warmed.rates[step]]),
+        }
+        return warmed.steps[step], extra
+
+    def base(self, model: str = "") -> Checkpoint:
+        """The model by this name; the fake one stands for all others in a run with it."""
+        fake = self.model == "fake"
+        name = self.model if fake or not model else model
+        if name not in self._bases:
+            self._bases[name] = models.resolve(name, self.progress)
+        return self._bases[name]
+
+    def _warm(self, base: Checkpoint, warm_up: WarmUp, signal: Signal) -> Warmed:
+        key = (base.key, warm_up, signal.template)
+        if key not in self._warmed:
+            self._warmed[key] = calibration.calibrate(
+                base,
+                warm_up,
+                signal.template,
+                self.pool.sample_ids,
+                self._pool_fetch,
+                self.precision,
+                self.max_tokens,
+                self.progress,
+            )
+        return self._warmed[key]
+
+    def _pool_fetch(self, ids: Sequence[str]) -> list[Sample]:
+        with store.connect() as con:
+            return pools.read_samples(con, self.pool.name, ids)
+
+    def _loaded(self, checkpoint: Checkpoint) -> Engine:
+        """The engine of a checkpoint; one is kept, so that two signals of a model load it once."""
+        if self._engine is None or self._engine[0] != checkpoint.key:
+            self._engine = (checkpoint.key, loader.load(checkpoint, self.precision))
+        return self._engine[1]
+
+
+def _title(signal: Signal) -> str:
+    """What a stage is called: `answers by base`, `gradient 2 by warm-up of the queries`."""
+    words = "".join(f" {c.lower()}" if c.isupper() else c for c in type(signal).__name__).strip()
+    number = f" {signal.step + 1}" if signal.step >= 0 else ""
+    of = " of the queries" if signal.on == "query" else ""
+    if type(signal).__name__ == "TokenStats":
+        return f"{signal.checkpoint}{number}{of}"
+    return f"{words} by {signal.checkpoint}{number}{of}"
