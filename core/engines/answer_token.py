@@ -23,7 +23,7 @@ from core.engines.questions import (
     prompts,
     question,
 )
-from core.templates import Encoded, encode
+from core.templates import Encoded
 
 if TYPE_CHECKING:
     import torch
@@ -73,7 +73,7 @@ def _prompts(
     questions = [q for q in asked if q is not None]
     others = [s for s, q in zip(samples, asked, strict=True) if q is None]
     of_questions = iter(prompts(questions, wording, engine.tokenizer))
-    of_others = iter(encode(others, engine.tokenizer, "chat"))
+    of_others = iter(engine.encoded(others, "chat"))
     return [next(of_questions) if q else before_answer(next(of_others)) for q in asked]
 
 
