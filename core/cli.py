@@ -223,6 +223,31 @@ def _told(finished: Any) -> None:
     echo(f"run {run.run_id}: {run.method}, {scored}, {how}")
 
 
+@cli.command("score-import")
+@click.argument("pool")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--key",
+    default="id",
+    show_default=True,
+    help="Column that the file and the pool's records share, or sample_id.",
+)
+@click.option("--score", default="", help="Column to rank by (default: score, or the only one).")
+@click.option("--name", default="", help="Name the scores go by (default: the file's).")
+@click.option("--higher/--lower", default=True, help="Which scores are chosen first.")
+def score_import(pool: str, file: Path, key: str, score: str, name: str, higher: bool) -> None:
+    """Join the scores of FILE (CSV, TSV, Parquet, JSONL) to POOL, as a run of its own."""
+    from core import external
+
+    order: Any = "higher" if higher else "lower"
+    made = external.import_scores(pool, file, key, score, name, order)
+    echo(f"run {made.run.run_id}: {made.sentence()}")
+    echo(
+        f"next: sftlens select {pool} --method external --run {made.run.run_id}"
+        " --budget 10% --out DIR"
+    )
+
+
 @cli.command()
 def status() -> None:
     """List runs that are going on, were stopped, or are done."""

@@ -15,11 +15,16 @@ from numpy.typing import NDArray
 
 from core.domain import Sample, Turn
 
-Template = Literal["chat", "alpaca", "instructdiff", "tulu"]
+Template = Literal["chat", "alpaca", "alpaca_input", "instructdiff", "bare", "tulu"]
 
 ALPACA = (
     "Below is an instruction that describes a task. Write a response that appropriately "
     "completes the request.\n\n### Instruction:\n{instruction}\n\n### Response:"
+)
+ALPACA_INPUT = (
+    "Below is an instruction that describes a task, paired with an input that provides further "
+    "context. Write a response that appropriately completes the request.\n\n"
+    "### Instruction:\n{instruction}\n\n### Input:\n{input}\n\n### Response:"
 )
 MARK = "\ue000answer\ue000"  # private use characters, which no answer holds
 
@@ -43,10 +48,13 @@ def encode(samples: Sequence[Sample], tokenizer: Any, template: Template = "chat
     """Tokenise samples under a template; one call of the tokenizer for all of them.
 
     `chat` is the tokenizer's own chat template and falls back to `alpaca` for a tokenizer
-    that has none; `alpaca` is prompt ids ++ response ids ++ EOS; `tulu` is that with a line
-    `<|role|>` before each turn (Tulu, targeted instruction selection); `instructdiff` is the text
+    that has none; `alpaca` is prompt ids ++ response ids ++ EOS; `alpaca_input` is the same with
+    the `input` in a section of its own (the wording of S2L's code); `tulu` has a line `<|role|>`
+    before each turn (targeted instruction selection); `instructdiff` is the text
     "prompt newline response" tokenised whole, scored from the length of the prompt's own ids
-    on, without EOS and without `input`, as the authors' code does it.
+    on, without EOS and without `input`, as the authors' code does it; `bare` is each response
+    without its prompt, response ids ++ EOS. Its first token needs something that predicts it:
+    BOS, or EOS for a tokenizer without BOS; without either it is not scored.
 
     Returns: one `Encoded` per sample, in order.
     """
@@ -54,10 +62,9 @@ def encode(samples: Sequence[Sample], tokenizer: Any, template: Template = "chat
         return [encode_reference(_reference_prompt(s), s.response, tokenizer) for s in samples]
     chat = template == "chat" and bool(getattr(tokenizer, "chat_template", None))
     rendered = [_chat_pieces(s.turns, tokenizer) if chat else None for s in samples]
-    wording = _tulu_pieces if template == "tulu" else _alpaca_pieces
-    pieces = [r or wording(s.turns) for r, s in zip(rendered, samples, strict=True)]
+    pieces = [r or _wording(s, template) for r, s in zip(rendered, samples, strict=True)]
     bring = [r is not None for r in rendered]  # a rendered chat brings its BOS in the text
-    return _tokenised(pieces, tokenizer, bring)
+    return _tokenised(pieces, tokenizer, bring, _start(tokenizer, template))
 
 
 def encode_less(turns: Sequence[Turn], tokenizer: Any) -> Encoded:
@@ -65,19 +72,18 @@ def encode_less(turns: Sequence[Turn], tokenizer: Any) -> Encoded:
     pieces = _tulu_pieces(turns)
     if turns and turns[-1].role == "assistant":
         pieces.append(("\n", "response"))
-    return _tokenised([pieces], tokenizer, [False])[0]
+    return _tokenised([pieces], tokenizer, [False], _start(tokenizer, "tulu"))[0]
 
 
 Piece = tuple[str, Literal["context", "response", "end"]]
 
 
 def _tokenised(
-    pieces: Sequence[Sequence[Piece]], tokenizer: Any, has_bos: Sequence[bool]
+    pieces: Sequence[Sequence[Piece]], tokenizer: Any, has_bos: Sequence[bool], bos: list[int]
 ) -> list[Encoded]:
     """The pieces of each sample as one `Encoded`; one call of the tokenizer for all of them."""
     texts = [text for piece in pieces for text, _ in piece]
     ids = iter(tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else [])
-    bos = [tokenizer.bos_token_id] if _adds_bos(tokenizer) else []
     special = _special_ids(tokenizer)
     return [
         _join(piece, ids, tokenizer.eos_token_id, special, [] if has else bos)
@@ -119,20 +125,40 @@ def _chat_pieces(turns: Sequence[Turn], tokenizer: Any) -> list[Piece] | None:
     return pieces
 
 
-def _alpaca_pieces(turns: Sequence[Turn]) -> list[Piece]:
-    """Alpaca wording; earlier turns and a system message stand above the last instruction."""
+def _wording(sample: Sample, template: Template) -> list[Piece]:
+    """The pieces of a sample under a template that is not the tokenizer's own."""
+    if template == "bare":
+        said = [t.content for t in sample.turns if t.role == "assistant"]
+        return [piece for text in said for piece in _answer(text)]
+    if template == "tulu":
+        return _tulu_pieces(sample.turns)
+    if template == "alpaca_input" and sample.input:
+        asked = ALPACA_INPUT.format(instruction=sample.instruction, input=sample.input)
+        return _alpaca_pieces(sample.turns, asked)
+    return _alpaca_pieces(sample.turns)
+
+
+def _answer(text: str) -> list[Piece]:
+    return [(text, "response"), ("", "end")]
+
+
+def _alpaca_pieces(turns: Sequence[Turn], first: str = "") -> list[Piece]:
+    """Alpaca wording; earlier turns and a system message stand above the last instruction.
+
+    `first` is the first instruction in another wording.
+    """
     pieces: list[Piece] = []
     context = ""
     for turn in turns:
         if turn.role == "assistant":
-            pieces += [(context, "context"), (turn.content, "response"), ("", "end")]
+            pieces += [(context, "context"), *_answer(turn.content)]
             context = ""
         elif turn.role == "system":
             context += f"{turn.content}\n\n"
         elif pieces:
             context += f"\n\n### Instruction:\n{turn.content}\n\n### Response:"
         else:
-            context += ALPACA.format(instruction=turn.content)
+            context += first or ALPACA.format(instruction=turn.content)
     return pieces
 
 
@@ -182,6 +208,14 @@ def _join(
         out.pop()
         scored.pop()
     return _encoded(out, scored)
+
+
+def _start(tokenizer: Any, template: Template) -> list[int]:
+    """Ids before a text that is not a rendered chat."""
+    if template == "bare":
+        known = (tokenizer.bos_token_id, tokenizer.eos_token_id)
+        return [i for i in known if i is not None][:1]
+    return [tokenizer.bos_token_id] if _adds_bos(tokenizer) else []
 
 
 def _adds_bos(tokenizer: Any) -> bool:

@@ -62,7 +62,7 @@ def nll_entropy(
 def head_blocks(
     hidden: "torch.Tensor", weight: "torch.Tensor", bias: "torch.Tensor | None"
 ) -> "Iterator[torch.Tensor]":
-    """Yield (r, VOCAB) logits of `hidden` (r, d) under a head `weight` (V, d)."""
+    """Yield (r, VOCAB) logits of `hidden` (r, d) under a head `weight` (V, d), in its format."""
     for start in range(0, len(weight), VOCAB):
-        block = hidden @ weight[start : start + VOCAB].T
+        block = hidden @ weight[start : start + VOCAB].to(hidden.dtype).T
         yield block if bias is None else block + bias[start : start + VOCAB]

@@ -164,6 +164,24 @@ def response_chars(con: Connection, pool: str) -> NDArray[np.int64]:
     return np.asarray(con.execute(query, [pool]).fetchnumpy()["n"], np.int64)
 
 
+def meta_column(con: Connection, pool: str, name: str) -> list[Any]:
+    """A scalar column of the samples' records in pool order, None where a record has none."""
+    path = "/" + name.replace("~", "~0").replace("/", "~1")  # a JSON pointer
+    found = con.execute(
+        "SELECT json_extract(meta, ?) FROM samples WHERE pool = ? ORDER BY position", [path, pool]
+    ).fetchall()
+    return [None if text is None else json.loads(text) for (text,) in found]
+
+
+def meta_names(con: Connection, pool: str) -> list[str]:
+    """Names of the scalar columns that records of a pool have, in alphabetical order."""
+    found = con.execute(
+        "SELECT DISTINCT unnest(json_keys(meta)) AS name FROM samples WHERE pool = ? ORDER BY name",
+        [pool],
+    ).fetchall()
+    return [str(name) for (name,) in found]
+
+
 def _sample(turns: str, source: str, given: str, meta: str, record: str) -> Sample:
     parsed: list[Any] = json.loads(turns)
     return Sample(
