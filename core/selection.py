@@ -10,9 +10,8 @@ from core import runs, store
 from core.domain import Scores, id_hash
 from core.errors import RunError
 from core.recipe import Recipe, Subset, apply
-from core.store import pools
+from core.store import pools, views
 from core.store import runs as stored
-from core.store import views
 
 
 @dataclass(frozen=True)

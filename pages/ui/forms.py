@@ -1,4 +1,4 @@
-"""Fields of a method -> widgets. Bounds, defaults and help come from the fields themselves."""
+"""Fields of a method or a policy -> widgets, with the bounds, defaults and help of the fields."""
 
 from collections.abc import Callable
 from typing import Any, Literal, get_args, get_origin
@@ -25,6 +25,8 @@ def field_widget(
         return st.selectbox(label, options, key=key, help=hint, on_change=changed)
     if field.annotation is bool:
         return st.checkbox(label, key=key, help=hint, on_change=changed)
+    if field.annotation is str:
+        return st.text_input(label, key=key, help=hint, on_change=changed)
     low, high = _bounds(field)
     if field.annotation is int:
         return st.number_input(

@@ -5,6 +5,7 @@ from typing import NamedTuple, NoReturn
 
 import streamlit as st
 
+from core.methods import catalogue
 from core.recipe import Recipe
 from core.selection import Selection
 from pages.ui import data
@@ -114,7 +115,8 @@ def _choose_run() -> None:
         here.recipe = None
     elif here.recipe is None or here.recipe.run_id != chosen:
         method = runs.loc[runs["run_id"] == chosen, "method"].iloc[0]
-        here.begin(Recipe(pool=here.pool, method=method, run_id=chosen))
+        policy = getattr(catalogue().get(method), "policy", "top")
+        here.begin(Recipe(pool=here.pool, method=method, run_id=chosen, policy=policy))
 
 
 @st.fragment(run_every=WATCH_EVERY_S)
@@ -138,6 +140,11 @@ def need_selection() -> Selection:
     recipe = here.recipe
     if recipe is None:
         _no_run(str(here.pool))
+    refused = data.refusal(recipe)
+    if refused and here.past:
+        st.error(refused, icon=":material/error:")
+        st.button("Undo the last change", key="frame_undo", on_click=here.undo)
+        st.stop()
     selection = data.select(recipe)
     recipe_bar(selection)
     return selection
