@@ -110,7 +110,8 @@ def main(samples: int, data: Path) -> None:
     ):
         fp32 = differentials(base["fp32"], measure(checkpoint, pool, "fp32"))
         show(title, compare(fp32, bf16, ("nll_drop", "entropy_drop")))
-        picks = [set(top(c["value"], c["n_tokens"], BUDGET).tolist()) for c in (fp32, bf16)]
+        ranked = [Candidates(c["value"], c["n_tokens"]) for c in (fp32, bf16)]
+        picks = [set(Top().choose(c, BUDGET).rows.tolist()) for c in ranked]
         click.echo(f"  10 % selected: {len(picks[0] & picks[1])} of {len(picks[0])} shared")
 
 

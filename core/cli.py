@@ -155,6 +155,23 @@ def methods(name: str | None) -> None:
         echo(f"  {field:24} {spec.default!s:>8}  {spec.description}")
 
 
+@cli.command()
+@click.argument("name", required=False)
+def policies(name: str | None) -> None:
+    """List the policies that spend a budget, or the parameters of one."""
+    from core.policies import build, catalogue
+
+    if name is None:
+        for card in catalogue().values():
+            needs = f"  (needs {' and '.join(sorted(card.needs))})" if card.needs else ""
+            echo(f"{card.name:24} {card.title:44} {card.source}{needs}")
+        return
+    policy = build(name)
+    echo(f"{policy.title}: {policy.source}")
+    for field, spec in type(policy).model_fields.items():
+        echo(f"  {field:24} {spec.default!s:>8}  {spec.description}")
+
+
 def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of `score`, which decide a run's numbers."""
     for option in reversed(
@@ -273,7 +290,14 @@ def status() -> None:
 @click.option("--method", required=True, help="Rank by the newest run of this method.")
 @click.option("--run", "run_id", help="Rank by this run instead.")
 @click.option("--budget", required=True, help="160, 10%, '5000 tokens' or '10% tokens'.")
-@click.option("--policy", default="top", show_default=True, help="How the budget is spent.")
+@click.option("--policy", help="How the budget is spent (default: as the method's paper does).")
+@click.option(
+    "--policy-set",
+    "policy_params",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Set a parameter of the policy (see: sftlens policies POLICY).",
+)
 @click.option(
     "--rule",
     "rules",
@@ -298,7 +322,8 @@ def select(
     method: str,
     run_id: str | None,
     budget: str,
-    policy: str,
+    policy: str | None,
+    policy_params: tuple[str, ...],
     rules: tuple[str, ...],
     params: tuple[str, ...],
     out: Path,
@@ -317,6 +342,8 @@ def select(
 
     changed = _pairs(params, "--set")
     typed = build(method).with_params(changed)
+    spent = _pairs(policy_params, "--policy-set")
+    by = build_policy(policy or typed.policy, spent)
     Budget.parse(budget)
     with store.connect() as con:
         run_id = run_id or stored.newest_run(con, pool, method).run_id
@@ -326,7 +353,8 @@ def select(
         run_id=run_id,
         params={name: getattr(typed, name) for name in changed},
         rules=Rule.parse_all(rules),
-        policy=build_policy(policy).name,
+        policy=by.name,
+        policy_params={name: getattr(by, name) for name in spent},
         budget=budget,
     )
     layout = export.Layout(shape, file_kind, scores, rejected)
@@ -335,6 +363,8 @@ def select(
         echo(f"{n:>9,}  {verdict}")
     for name, facts in manifest["files"].items():
         echo(f"{out / name}: {facts['rows']:,} rows, SHA-256 {facts['sha256'][:16]}")
+    for text in manifest["policy_notes"]:
+        note(text)
     for text, n in manifest["notes"].items():
         note(f"{n:,} x {text}")
     echo(f"again: sftlens replay {out / 'manifest.json'}")

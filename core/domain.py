@@ -6,7 +6,7 @@ t = checkpoints, k = answers per instruction. Arrays with n rows are in pool ord
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -123,6 +123,8 @@ class Scores:
     (n, k) ones such as a loss trajectory or the eigenvalues of the answers.
     `similarity` (n, m): of each sample to each query, higher is closer, for the policies that
     choose by query; None where the method knows no queries.
+    `features` (n, w): unit rows whose products are the cosines between samples, for the policy
+    that counts near duplicates once; None where the method has none.
     """
 
     value: FloatN
@@ -130,6 +132,7 @@ class Scores:
     excluded: Mapping[str, MaskN] = field(default_factory=dict)
     diagnostics: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     similarity: NDArray[np.float32] | None = None
+    features: NDArray[np.float32] | None = None
 
     def reasons(self) -> list[str | None]:
         """Why each sample has no score, or None where it has one. First reason wins."""
@@ -167,3 +170,11 @@ def content_hash(value: object, length: int = 20) -> str:
     """
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf8", "surrogatepass")).hexdigest()[:length]
+
+
+def id_hash(sample_ids: Sequence[str]) -> IntN:
+    """52 bits of each sample's id, (n,): whole numbers that a float64 holds, too.
+
+    An id is a content hash, so its first 13 hex digits are as good as a hash of it.
+    """
+    return np.array([int(sample_id[:13], 16) for sample_id in sample_ids], np.int64)

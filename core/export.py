@@ -14,6 +14,7 @@ import numpy as np
 
 from core import files, runs, store
 from core.errors import ManifestError
+from core.policies import build
 from core.recipe import Recipe
 from core.selection import Selection, select
 from core.store import pools
@@ -89,6 +90,8 @@ def command(recipe: Recipe, layout: Layout, out: str) -> str:
     """The command line that writes the same files."""
     words = ["sftlens", "select", recipe.pool, "--method", recipe.method, "--run", recipe.run_id]
     words += ["--budget", recipe.budget, "--policy", recipe.policy]
+    for name, value in recipe.policy_params.items():
+        words += ["--policy-set", f"{name}={value}"]
     for name, value in recipe.params.items():
         words += ["--set", f"{name}={value}"]
     for rule in recipe.rules:
@@ -168,7 +171,16 @@ def _manifest(
             "by_verdict": subset.counts(),
         },
         "notes": dict(notes),
+        "policy_notes": list(subset.notes),
         "files": written,
-        "seeds": {k: v for k, v in run.params.items() if k.endswith("seed")},
+        "seeds": _seeds(selection),
         "versions": runs.versions(),
     }
+
+
+def _seeds(selection: Selection) -> dict[str, Any]:
+    """Every seed that the subset depends on; that of the policy by the name `policy_seed`."""
+    recipe = selection.recipe
+    policy = build(recipe.policy, recipe.policy_params).model_dump()
+    seeds = {k: v for k, v in selection.run.params.items() if k.endswith("seed")}
+    return seeds | {f"policy_{k}": v for k, v in policy.items() if k.endswith("seed")}

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.domain import FloatN, IntN, MaskN, Scores, content_hash
 from core.errors import BudgetError
-from core.policies import Candidates, build
+from core.policies import Candidates, Policy, build
 from core.policies.budget import Budget
 
 RULE = re.compile(r"\s*([a-z][a-z0-9_]*)\s*(<=|>=)\s*(-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*")
@@ -145,7 +145,11 @@ class Subset:
 
 
 def apply(
-    recipe: Recipe, scores: Scores, columns: Mapping[str, FloatN], source: IntN | None = None
+    recipe: Recipe,
+    scores: Scores,
+    columns: Mapping[str, FloatN],
+    source: IntN | None = None,
+    id_hash: IntN | None = None,
 ) -> Subset:
     """Choose the subset.
 
@@ -154,6 +158,7 @@ def apply(
         scores: of the recipe's method, re-ranked under the recipe's live knobs.
         columns: the (n,) columns that rules may name; `n_tokens` feeds token budgets.
         source: (n,) each sample's source as a number, for policies that balance sources.
+        id_hash: (n,) 52 bits of each sample's id, for policies that draw.
 
     Raises:
         BudgetError: a rule names a column that is not there, tokens were never counted, or the
@@ -165,11 +170,10 @@ def apply(
     if budget.unit == "tokens" and "n_tokens" not in columns:
         do = "Give samples (160) or per cent (10%)."
         raise BudgetError("--budget", "this run has no token counts", got=recipe.budget, do=do)
-    for need in sorted(policy.needs):
-        if getattr(scores, need) is None:
-            do = "Use another policy, e.g. top, or another method."
-            what = f"needs a {need} of each sample, which {recipe.method} does not give"
-            raise BudgetError(f"--policy {policy.name}", what, do=do)
+    if lacking := missing(policy, scores):
+        do = "Use another policy, e.g. top, or another method."
+        what = f"needs the {lacking[0]} of each sample, which {recipe.method} does not give"
+        raise BudgetError(f"--policy {policy.name}", what, do=do)
     n_tokens = columns.get("n_tokens", np.full(n, np.nan))
     verdict = np.array([r and f"not scored: {r}" for r in scores.reasons()], object)
     value = scores.value.copy()
@@ -181,19 +185,18 @@ def apply(
         dropped = ~rule.passed(columns[rule.column])
         verdict[dropped & (verdict == None)] = f"rule: {rule}"  # noqa: E711  (elementwise)
         value[dropped] = np.nan
-    id_hash = columns.get("id_hash")
     candidates = Candidates(
-        value,
-        n_tokens,
-        scores.group,
-        source,
-        scores.similarity,
-        None if id_hash is None else np.asarray(id_hash, np.int64),
+        value, n_tokens, scores.group, source, scores.similarity, id_hash, scores.features
     )
     chosen = policy.choose(candidates, budget)
     verdict[verdict == None] = _left_out(policy.name, budget)  # noqa: E711
     verdict[chosen.rows] = "kept"
     return Subset(chosen.rows, verdict, n_tokens, chosen.notes)
+
+
+def missing(policy: Policy | type[Policy], scores: Scores) -> list[str]:
+    """What a policy needs and these scores do not have."""
+    return [need for need in sorted(policy.needs) if getattr(scores, need) is None]
 
 
 def _left_out(policy: str, budget: Budget) -> str:

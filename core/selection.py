@@ -7,10 +7,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from core import runs, store
-from core.domain import Scores
+from core.domain import Scores, id_hash
 from core.errors import RunError
 from core.recipe import Recipe, Subset, apply
-from core.store import pools
+from core.store import pools, views
 from core.store import runs as stored
 
 
@@ -41,6 +41,8 @@ def select(recipe: Recipe) -> Selection:
         columns = stored.run_columns(con, run.run_id)
         # The pool may have grown since: the run speaks of its first n samples.
         sample_ids = pools.get_pool(con, run.pool).sample_ids[: run.n]
+        source = views.source_codes(con, run.pool)[: run.n]
     scores = runs.rescore(run, columns, recipe.params)
     columns |= dict(scores.diagnostics) | {"score": scores.value}
-    return Selection(recipe, run, sample_ids, columns, scores, apply(recipe, scores, columns))
+    subset = apply(recipe, scores, columns, source, id_hash(sample_ids))
+    return Selection(recipe, run, sample_ids, columns, scores, subset)

@@ -1,4 +1,4 @@
-"""Recipe: live knobs, budget, and what each step removes."""
+"""Recipe: budget, policy, live knobs, and what each step removes."""
 
 import streamlit as st
 
@@ -14,6 +14,8 @@ left, right = st.columns([2, 3], gap="large")
 with left:
     st.markdown("**Budget**", help=term("budget"))
     recipe_form.budget(selection)
+    st.markdown("**Policy**", help=term("policy"))
+    recipe_form.policy(selection)
     st.markdown("**Ranking**", help=term("score"))
     recipe_form.live_knobs(selection)
     st.caption(f"recipe {selection.recipe.key} on run {selection.run.run_id[:8]}")

@@ -211,7 +211,7 @@ OF_SELECT: list[tuple[tuple[str, ...], str]] = [
     (("--budget", "2.5"), "must be a whole number"),
     (
         ("--policy", "best"),
-        "--policy: there is no policy by this name. Got 'best'. Use one of: top",
+        "--policy: there is no policy by this name. Got 'best'. Use one of: bands",
     ),
     (("--rule", "nope<=1"), "rule nope: there is no such column. Use one of: base_entropy"),
     (("--rule", "n_tokens=1"), "--rule: is not a rule. Got 'n_tokens=1'. Write COLUMN<=NUMBER"),

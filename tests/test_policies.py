@@ -9,12 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import BudgetError
-from core.policies import POLICIES, Budget, check_policy, top
+from core.policies import Candidates, build, catalogue
+from core.policies.budget import Budget
+from core.policies.top import Top
 
 VALUES = st.lists(
     st.one_of(st.floats(-3, 3), st.sampled_from([0.0, -0.0, 1.0, np.nan])), max_size=40
 )
 NONE = np.array([])
+
+
+def top(
+    value: np.ndarray, n_tokens: np.ndarray, budget: Budget, *, crossing: bool = False
+) -> np.ndarray:
+    return Top(crossing=crossing).choose(Candidates(value, n_tokens), budget).rows
 
 
 def limit(text: str, n: int, n_tokens: np.ndarray = NONE) -> int:
@@ -164,6 +172,34 @@ def test_nothing_scored_is_nothing_chosen(n: int) -> None:
 
 
 def test_an_unknown_policy_gets_the_list_of_those_there_are() -> None:
-    assert [check_policy(name) for name in POLICIES] == list(POLICIES)
-    with pytest.raises(BudgetError, match=r"no policy by this name. Got 'best'. Use one of: top"):
-        check_policy("best")
+    assert [build(name).name for name in catalogue()] == sorted(catalogue())
+    known = ", ".join(catalogue())
+    with pytest.raises(
+        BudgetError, match=f"no policy by this name. Got 'best'. Use one of: {known}"
+    ):
+        build("best")
+
+
+@pytest.mark.parametrize("name", catalogue())
+def test_a_policy_is_a_card_with_described_and_bounded_parameters(name: str) -> None:
+    policy = build(name)
+    assert policy.title
+    assert policy.source
+    assert policy.__doc__
+    assert build(name, policy.model_dump()) == policy
+    for field, spec in type(policy).model_fields.items():
+        assert spec.description, field
+        if spec.annotation in (int, float):
+            assert len(spec.metadata) >= 2, field
+    with pytest.raises(BudgetError, match=rf"{name}.nope: there is no such parameter"):
+        build(name, {"nope": 1})
+
+
+def test_a_parameter_from_a_command_line_is_converted_or_refused_in_one_sentence() -> None:
+    assert build("water_filling", {"seed": "7", "by_source": "true"}) == build(
+        "water_filling", {"seed": 7, "by_source": True}
+    )
+    with pytest.raises(
+        BudgetError, match=r"trim.low: input should be .* Got '0.7'. It is the share"
+    ):
+        build("trim", {"low": "0.7"})

@@ -20,6 +20,7 @@ from pydantic import Field
 
 from core.domain import Arrays, FloatN, IntN, MaskN, Scores
 from core.methods import Method, WarmUpFields
+from core.policies.trim import tails
 from core.signals import Signal, TokenStats
 
 
@@ -107,28 +108,6 @@ class DifferentialEntropy(WarmUpFields, Method):
         if self.exclude_warm_up:
             unusable["used for calibration"] = np.asarray(x["calibrated_in_warm_up"], bool)
         return unusable
-
-
-def tails(
-    nll_drop: FloatN, usable: MaskN, low: float, high: float, rule: str = "count"
-) -> tuple[MaskN, MaskN]:
-    """Masks (n,) of the samples in the low and in the high tail of `nll_drop`.
-
-    `count` sorts (stable) and cuts int(m * share) samples at each end, m being the usable ones,
-    and cuts nothing when that would leave none (the authors' code; note int(100 * 0.29) = 28).
-    `quantile` keeps q_low <= nll_drop <= q_(1 - high) (the paper).
-    """
-    rows = np.flatnonzero(usable)
-    order = rows[np.argsort(nll_drop[rows], kind="stable")]
-    cut_low, cut_high = np.zeros_like(usable), np.zeros_like(usable)
-    if rule == "quantile" and len(rows):
-        bounds = np.quantile(nll_drop[rows], [low, 1 - high])
-        return usable & (nll_drop < bounds[0]), usable & (nll_drop > bounds[1])
-    k_low, k_high = max(0, int(len(rows) * low)), max(0, int(len(rows) * high))
-    if k_low + k_high < len(rows):
-        cut_low[order[:k_low]] = True
-        cut_high[order[len(order) - k_high :]] = True
-    return cut_low, cut_high
 
 
 def selection_order(nll_drop: FloatN, entropy_drop: FloatN, rows: IntN) -> IntN:

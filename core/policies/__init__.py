@@ -20,7 +20,7 @@ from core.domain import FloatN, IntN
 from core.errors import BudgetError
 from core.policies.budget import Budget
 
-Need = Literal["group", "similarity"]
+Need = Literal["group", "similarity", "features"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Candidates:
     tokens, for budgets in tokens. `group` (n,): bin, band or cluster, None where the method
     gives none. `source` (n,): the sample's source as a number. `similarity` (n, m): to each
     query. `id_hash` (n,): 52 bits of the sample's id, for draws that no pool order changes.
+    `features` (n, w): unit rows whose products are the cosines between samples.
     """
 
     value: FloatN
@@ -39,11 +40,17 @@ class Candidates:
     source: IntN | None = None
     similarity: NDArray[np.float32] | None = None
     id_hash: IntN | None = None
+    features: NDArray[np.float32] | None = None
 
     @property
     def n(self) -> int:
         """Samples in the pool, those that cannot be chosen too."""
         return len(self.value)
+
+    @property
+    def rows(self) -> IntN:
+        """Positions of the samples that can be chosen, in pool order."""
+        return np.flatnonzero(~np.isnan(self.value))
 
 
 @dataclass(frozen=True)
@@ -75,13 +82,28 @@ def spend(order: IntN, c: Candidates, budget: Budget, *, crossing: bool = False)
     In tokens, it takes samples while their sum stays within the budget; `crossing` takes the
     sample that crosses it too, and one at least (the rule of InstructDiff's code).
     """
-    limit = budget.limit(c.n, c.n_tokens)
-    if budget.unit == "samples":
-        return order[:limit]
-    spent = np.cumsum(np.nan_to_num(c.n_tokens[order]))
-    if crossing:
+    cost, limit = price(c, budget)
+    if crossing and budget.unit == "tokens":
+        spent = np.cumsum(cost[order])
         return order[: max(1, int(np.searchsorted(spent, limit, side="left")) + 1)]
-    return order[: int(np.searchsorted(spent, limit, side="right"))]
+    return affordable(order, cost, limit)
+
+
+def price(c: Candidates, budget: Budget) -> tuple[FloatN, int]:
+    """What each sample costs (n,), in the budget's unit, and how much may be spent.
+
+    Policies that share a budget out between groups count in this currency, so that one rule
+    serves samples (each costs 1) and response tokens.
+    """
+    limit = min(budget.limit(c.n, c.n_tokens), 2**53)  # beyond it floats skip whole numbers
+    if budget.unit == "samples":
+        return np.ones(c.n), limit
+    return np.nan_to_num(c.n_tokens), limit
+
+
+def affordable(order: IntN, cost: FloatN, limit: int) -> IntN:
+    """The first of `order` whose costs stay within `limit` together."""
+    return order[: int(np.searchsorted(np.cumsum(cost[order]), limit, side="right"))]
 
 
 @cache

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from core.store import Connection
 
@@ -45,6 +46,16 @@ def pool_rows(con: Connection, pool: str) -> pd.DataFrame:
         "SELECT sample_id, source, n_turns, n_chars FROM samples WHERE pool = ? ORDER BY position",
         [pool],
     ).df()
+
+
+def source_codes(con: Connection, pool: str) -> NDArray[np.int64]:
+    """Each sample's source as a number, in pool order; the sources count in order of name."""
+    column = con.execute(
+        "SELECT dense_rank() OVER (ORDER BY source) - 1 AS code FROM samples WHERE pool = ?"
+        " ORDER BY position",
+        [pool],
+    ).fetchnumpy()["code"]
+    return np.asarray(column, np.int64)
 
 
 def previews(con: Connection, pool: str, positions: Sequence[int]) -> pd.DataFrame:

@@ -86,6 +86,15 @@ def select(recipe: Recipe) -> selection.Selection:
     return _select(stamp(), recipe.model_dump_json())
 
 
+def refusal(recipe: Recipe) -> str:
+    """Why a recipe cannot be applied; empty where it can."""
+    try:
+        _select(stamp(), recipe.model_dump_json())
+    except SFTLensError as error:
+        return str(error)
+    return ""
+
+
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _select(at: Stamp, recipe: str) -> selection.Selection:
     return selection.select(Recipe.model_validate_json(recipe))

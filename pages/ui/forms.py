@@ -1,4 +1,4 @@
-"""Fields of a method -> widgets. Bounds, defaults and help come from the fields themselves."""
+"""Fields of a method or a policy -> widgets, with the bounds, defaults and help of the fields."""
 
 from collections.abc import Callable
 from typing import Any, Literal, get_args, get_origin

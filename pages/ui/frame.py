@@ -107,7 +107,7 @@ def _choose_run() -> None:
     if ids:
         show("frame_run", chosen if chosen in ids else ids[0])
         methods = runs["method"].astype(str).tolist()
-        titles = [catalogue()[m].title for m in methods]
+        titles = [getattr(catalogue().get(m), "title", m) for m in methods]
         label = {run: f"{t} · {run[:6]}" for run, t in zip(ids, titles, strict=True)}
         chosen = st.selectbox("Run", ids, key="frame_run", format_func=lambda i: label[i])
     else:
@@ -116,7 +116,7 @@ def _choose_run() -> None:
         here.recipe = None
     elif here.recipe is None or here.recipe.run_id != chosen:
         method = runs.loc[runs["run_id"] == chosen, "method"].iloc[0]
-        policy = catalogue()[method].policy
+        policy = getattr(catalogue().get(method), "policy", "top")
         here.begin(Recipe(pool=here.pool, method=method, run_id=chosen, policy=policy))
 
 
@@ -141,6 +141,11 @@ def need_selection() -> Selection:
     recipe = here.recipe
     if recipe is None:
         _no_run(str(here.pool))
+    refused = data.refusal(recipe)
+    if refused and here.past:
+        st.error(refused, icon=":material/error:")
+        st.button("Undo the last change", key="frame_undo", on_click=here.undo)
+        st.stop()
     selection = data.select(recipe)
     recipe_bar(selection)
     return selection

@@ -14,6 +14,7 @@ TERMS = {
     "score": "What the method ranks by. Higher is chosen earlier.",
     "budget": "How much the subset may hold: samples, per cent of the pool, response tokens, or per"
     " cent of its response tokens.",
+    "policy": "How the budget is spent: by score alone, in parts by group, or by query.",
     "trim": "Samples in either tail of the NLL drop are set aside: the tuning changed them too"
     " little or too much to trust.",
     "rule": "A range on a column. Samples outside of it are dropped.",

@@ -19,6 +19,8 @@ def recipe_bar(selection: Selection) -> None:
             help=term("recipe"),
         )
         st.badge(f"budget {selection.recipe.budget}", color="gray", help=term("budget"))
+        policy = selection.recipe.policy.replace("_", " ")
+        st.badge(f"policy {policy}", color="gray", help=term("policy"))
         for rule in selection.recipe.rules:
             st.button(
                 str(rule),

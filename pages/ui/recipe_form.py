@@ -5,10 +5,13 @@ from typing import Any
 
 import streamlit as st
 
+from core import policies
 from core.errors import SFTLensError
 from core.methods import build
 from core.policies.budget import Budget
+from core.recipe import missing
 from core.selection import Selection
+from pages.ui import data
 from pages.ui.forms import field_widget
 from pages.ui.state import show, state
 
@@ -55,6 +58,53 @@ def budget(selection: Selection) -> None:
     )
     if refused := st.session_state.pop("recipe_refused", ""):
         st.warning(refused, icon=":material/warning:")
+
+
+def policy(selection: Selection) -> None:
+    """The policy, of those whose needs the scores meet, its parameters, and its notes."""
+    now = selection.recipe.policy
+    cards = policies.catalogue()
+    offered = {n: card for n, card in cards.items() if not missing(card, selection.scores)}
+    show("recipe_policy", now)
+    st.selectbox(
+        "Policy",
+        list(offered),
+        key="recipe_policy",
+        format_func=lambda name: offered[name].title,
+        on_change=lambda: _change_policy(selection, st.session_state["recipe_policy"], {}),
+        label_visibility="collapsed",
+    )
+    about = " ".join((offered[now].__doc__ or "").partition("\n\n")[0].split())
+    st.caption(f"{about} Source: {offered[now].source}.")
+    values = policies.build(now, selection.recipe.policy_params).model_dump()
+    columns = st.columns(2)
+    for i, (name, field) in enumerate(offered[now].model_fields.items()):
+        key = f"recipe_policy_{now}_{name}"
+        show(key, values[name])
+        with columns[i % 2]:
+            changed = partial(_set_policy, selection, name, key)
+            field_widget(name, field, values[name], key, changed)
+    for text in selection.subset.notes:
+        st.warning(text, icon=":material/info:")
+    if refused := st.session_state.pop("recipe_policy_refused", ""):
+        st.warning(refused, icon=":material/warning:")
+
+
+def _change_policy(selection: Selection, name: str, params: dict[str, Any]) -> None:
+    """Another policy or parameter; what cannot be applied leaves the recipe as it was."""
+    changed = selection.recipe.model_copy(update={"policy": name, "policy_params": params})
+    if refused := data.refusal(changed):
+        st.session_state["recipe_policy_refused"] = refused
+    else:
+        state().change(policy=name, policy_params=params)
+
+
+def _set_policy(selection: Selection, name: str, key: str) -> None:
+    recipe, value = selection.recipe, st.session_state[key]
+    usual = policies.build(recipe.policy).model_dump()[name]
+    others = {k: v for k, v in recipe.policy_params.items() if k != name}
+    own = {} if value == usual else {name: value}
+    _change_policy(selection, recipe.policy, others | own)
 
 
 def live_knobs(selection: Selection) -> None:

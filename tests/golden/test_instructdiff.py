@@ -42,6 +42,10 @@ def table(golden: Path) -> dict[str, np.ndarray]:
     return {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
 
 
+def top(value: np.ndarray, n_tokens: np.ndarray, budget: Budget, *, crossing: bool) -> np.ndarray:
+    return Top(crossing=crossing).choose(Candidates(value, n_tokens), budget).rows
+
+
 def number(value: float | str) -> float:
     return float(value)  # "inf" and "nan" are strings in the files
 
