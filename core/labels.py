@@ -12,6 +12,7 @@ from core.domain import IntN
 MOST = 24  # clusters a person can tell apart on a map
 BATCHED = 20_000  # rows from which k-means goes by batches
 WORD = r"(?u)\b[^\W\d_][^\W_]+\b"  # two characters or more, the first a letter
+ALSO = {"did", "does", "doing"}  # stop words that are missing in scikit-learn's list
 
 
 def cluster(vectors: NDArray[Any], seed: int) -> IntN:
@@ -63,11 +64,11 @@ def label(texts: Sequence[str], group: IntN, n_terms: int = 3) -> list[str]:
 def term_weights(texts: Sequence[str], group: IntN) -> tuple[list[str], NDArray[np.float64]]:
     """The terms in alphabetical order, and their c-TF-IDF in each cluster (c, terms)."""
     from scipy.sparse import csr_array
-    from sklearn.feature_extraction.text import CountVectorizer
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, CountVectorizer
 
-    inside = np.flatnonzero(group >= 0)
+    inside = np.flatnonzero(group >= 0).tolist()
     n_groups = int(group.max(initial=-1)) + 1
-    reader = CountVectorizer(stop_words="english", token_pattern=WORD)
+    reader = CountVectorizer(stop_words=sorted(ENGLISH_STOP_WORDS | ALSO), token_pattern=WORD)
     try:
         counts = reader.fit_transform([texts[i] for i in inside])
     except ValueError:  # no word in any text

@@ -8,7 +8,6 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,11 @@ from core.neighbours import Links, links, nearest
 VERSION = 1  # raise it when the same vectors give another map
 NEIGHBOURS = 10  # of each sample, for the reader
 FLOORS = {"cosine": 0.8, "minhash": 0.5}  # near-duplicates are exact for any threshold from here
-UMAP = {"n_neighbors": 15, "min_dist": 0.1, "metric": "cosine"}  # the sample counts as one
+UMAP: dict[str, Any] = {
+    "n_neighbors": 15,
+    "min_dist": 0.1,
+    "metric": "cosine",
+}  # the sample counts as one
 FITTED = 100_000  # rows that UMAP places itself; of more, a sample
 SAMPLE = 50_000
 ANCHORS = 5  # placed rows that say where another one goes
@@ -58,7 +61,8 @@ def build_map(
     `usable` (n,): rows with a vector; the others have no place, cluster or neighbours.
     """
     n = len(ids)
-    rows = np.array(sorted(np.flatnonzero(usable), key=lambda i: ids[i]), np.int64)
+    by_id = np.array(sorted(range(n), key=ids.__getitem__), np.int64)
+    rows = by_id[usable[by_id]]
     mine = np.asarray(vectors)[rows].astype(np.float32)
     placed, note = project(mine, seed)
     coordinates = np.full((n, 2), np.nan, np.float32)
@@ -70,7 +74,6 @@ def build_map(
     neighbours[rows] = np.where(near >= 0, rows[near] if len(rows) else near, -1)
     cosines = np.full((n, NEIGHBOURS), np.nan, np.float32)
     cosines[rows] = cosine
-    by_id = np.array(sorted(range(n), key=lambda i: ids[i]), np.int64)
     duplicates = {
         "cosine": _in_pool(links(mine, FLOORS["cosine"]), rows),
         "minhash": _in_pool(minhash.links([texts[i] for i in by_id], FLOORS["minhash"]), by_id),
@@ -123,7 +126,7 @@ def _principal(vectors: NDArray[Any], seed: int) -> Float32:
 def _umap(vectors: NDArray[Any], start: Float32, seed: int) -> Float32:
     """UMAP of at least `FEWEST` rows from their exact neighbours."""
     n = len(vectors)
-    k = min(int(UMAP["n_neighbors"]), n - 1)
+    k = min(UMAP["n_neighbors"], n - 1)
     near, cosine = nearest(vectors, k - 1)
     own = np.arange(n, dtype=np.int32)[:, None]  # UMAP wants each row first among its neighbours
     known = (
@@ -151,7 +154,7 @@ def _beside(vectors: NDArray[Any], sample: IntN, seed: int) -> tuple[Float32, st
     return out, note
 
 
-def _loaded() -> ModuleType:
+def _loaded() -> Any:
     """umap, with its compiled code in the cache folder: 2 s instead of 25 from the second time.
 
     It keeps none of its own loops by itself, so those that a fit needs are told to.
@@ -166,7 +169,7 @@ def _loaded() -> ModuleType:
         (umap_, "compute_membership_strengths"),
         (layouts, "_nb_optimize_layout_euclidean_single_epoch"),
     ):
-        loop = getattr(module, name, None)  # the last one is private, and may move
-        if hasattr(loop, "enable_caching"):
+        loop: Any = getattr(module, name, None)
+        if hasattr(loop, "enable_caching"):  # the last one is private, and may move
             loop.enable_caching()
     return umap
