@@ -21,11 +21,8 @@ from core.neighbours import Links, links, nearest
 VERSION = 1  # raise it when the same vectors give another map
 NEIGHBOURS = 10  # of each sample, for the reader
 FLOORS = {"cosine": 0.8, "minhash": 0.5}  # near-duplicates are exact for any threshold from here
-UMAP: dict[str, Any] = {
-    "n_neighbors": 15,
-    "min_dist": 0.1,
-    "metric": "cosine",
-}  # the sample counts as one
+# A sample counts among its own neighbours.
+UMAP: dict[str, Any] = {"n_neighbors": 15, "min_dist": 0.1, "metric": "cosine"}
 FITTED = 100_000  # rows that UMAP places itself; of more, a sample
 SAMPLE = 50_000
 ANCHORS = 5  # placed rows that say where another one goes
@@ -58,9 +55,11 @@ def build_map(
 ) -> Map:
     """Make the map of n samples from their vectors (n, d) and their instructions.
 
-    `usable` (n,): rows with a vector; the others have no place, cluster or neighbours.
+    `usable` (n,): rows with a vector. The others, and those whose vector is zero or not finite,
+    have no place, cluster or neighbours; their texts may still be near-duplicates.
     """
     n = len(ids)
+    usable = usable & np.isfinite(vectors).all(axis=1) & np.any(vectors, axis=1)
     by_id = np.array(sorted(range(n), key=ids.__getitem__), np.int64)
     rows = by_id[usable[by_id]]
     mine = np.asarray(vectors)[rows].astype(np.float32)
@@ -135,10 +134,11 @@ def _umap(vectors: NDArray[Any], start: Float32, seed: int) -> Float32:
     )
     module = _loaded()
     settings = UMAP | {"n_neighbors": k, "init": start, "precomputed_knn": known}
-    model = module.UMAP(**settings, random_state=seed, n_jobs=1, force_approximation_algorithm=True)
+    model = module.UMAP(**settings, random_state=seed, n_jobs=1)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"precomputed_knn\[2\]")  # it is for new rows; none come
-        return np.asarray(model.fit_transform(vectors), np.float32)
+        # All it needs is in the neighbours; it asks for rows to count them.
+        return np.asarray(model.fit_transform(start), np.float32)
 
 
 def _beside(vectors: NDArray[Any], sample: IntN, seed: int) -> tuple[Float32, str]:

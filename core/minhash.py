@@ -5,6 +5,7 @@ Broder 1997; bands as in Leskovec, Rajaraman and Ullman, Mining of Massive Datas
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from core.neighbours import Links, thinned
 
 CHARS = 5  # of a shingle; characters, so that scripts without spaces work as well
 BANDS, ROWS = 64, 4  # a pair of Jaccard index s is looked at with 1 - (1 - s^4)^64: 98 % at 0.5
-WINDOW = 100  # texts of one bucket that each text is compared with
+WINDOW = 32  # texts of one bucket that each text is compared with
 CHUNK = 1024  # texts hashed at a time
 Hashes = NDArray[np.uint64]
 
@@ -31,7 +32,9 @@ def links(texts: Sequence[str], floor: float, seed: int = 0) -> Links:
     at 0.5, none in ten thousand at 0.6); those that are found are checked exactly.
     """
     a, b = _candidates(signatures(texts, seed))
-    index = np.array([jaccard(texts[i], texts[j]) for i, j in zip(a, b, strict=True)], np.float64)
+    hashes = lru_cache(4096)(lambda row: shingles(texts[row]))  # a bucket's rows come together
+    pairs = zip(a.tolist(), b.tolist(), strict=True)
+    index = np.array([jaccard(hashes(i), hashes(j)) for i, j in pairs], np.float64)
     near = index >= floor
     found = Links(a[near].astype(np.int32), b[near].astype(np.int32), index[near], floor)
     return thinned([found], len(texts), floor)
@@ -54,11 +57,10 @@ def shingles(text: str) -> Hashes:
     return np.unique(total)
 
 
-def jaccard(left: str, right: str) -> float:
+def jaccard(left: Hashes, right: Hashes) -> float:
     """Shared shingles by all shingles, 0..1; 0 when both texts are empty."""
-    a, b = shingles(left), shingles(right)
-    shared = len(np.intersect1d(a, b, assume_unique=True))
-    return shared / max(1, len(a) + len(b) - shared)
+    shared = len(np.intersect1d(left, right, assume_unique=True))
+    return shared / max(1, len(left) + len(right) - shared)
 
 
 def signatures(texts: Sequence[str], seed: int = 0) -> NDArray[np.uint32]:

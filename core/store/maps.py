@@ -97,7 +97,7 @@ def _create(con: Connection, table: str, rows: Any) -> None:
 def get_map(con: Connection, map_id: str) -> StoredMap | None:
     """The map with this id, or None."""
     row = con.execute(
-        "SELECT map_id, pool, fingerprint, shows, seed, card, labels, note, n, seconds"
+        "SELECT map_id, pool, fingerprint, of, seed, card, labels, note, n, seconds"
         " FROM maps WHERE map_id = ?",
         [map_id],
     ).fetchone()
@@ -117,7 +117,7 @@ def newest_map(con: Connection, pool: str, of: Of = "instructions") -> StoredMap
     """
     row = con.execute(
         "SELECT map_id FROM maps JOIN pools USING (pool, fingerprint)"
-        " WHERE pool = ? AND shows = ? ORDER BY maps.created_at DESC, map_id LIMIT 1",
+        " WHERE pool = ? AND of = ? ORDER BY maps.created_at DESC, map_id LIMIT 1",
         [pool, of],
     ).fetchone()
     found = get_map(con, row[0]) if row else None
@@ -134,10 +134,11 @@ def map_rows(con: Connection, map_id: str) -> dict[str, NDArray[Any]]:
     Returns: `x`, `y` (n,) float32, NaN for a sample without a place; `cluster` (n,) int32, -1
     for it; `neighbours` (n, 10) int32 positions, -1 where there are fewer; `cosines` (n, 10).
     """
-    rows = con.sql(
-        "SELECT x, y, cluster, neighbours, cosines"  # noqa: S608  (our own id)
-        f" FROM map_{_known(map_id)} ORDER BY position"
-    ).to_arrow_table()
+    with con.cursor() as cursor:  # `con` itself refuses while a row of its last answer is unread
+        rows = cursor.sql(
+            "SELECT x, y, cluster, neighbours, cosines"  # noqa: S608  (our own id)
+            f" FROM map_{_known(map_id)} ORDER BY position"
+        ).to_arrow_table()
     out: dict[str, NDArray[Any]] = {}
     for name in rows.column_names:
         column = rows[name].combine_chunks()

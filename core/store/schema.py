@@ -80,7 +80,7 @@ def _m003_maps(con: duckdb.DuckDBPyConnection) -> None:
     """
     con.execute(
         "CREATE TABLE maps (map_id VARCHAR PRIMARY KEY, pool VARCHAR, fingerprint VARCHAR,"
-        " shows VARCHAR, seed BIGINT, card VARCHAR, labels VARCHAR, note VARCHAR, n BIGINT,"
+        " of VARCHAR, seed BIGINT, card VARCHAR, labels VARCHAR, note VARCHAR, n BIGINT,"
         " seconds DOUBLE, created_at TIMESTAMP)"
     )
 
