@@ -11,6 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -368,6 +369,56 @@ def select(
     for text, n in manifest["notes"].items():
         note(f"{n:,} x {text}")
     echo(f"again: sftlens replay {out / 'manifest.json'}")
+
+
+@cli.command("map")
+@click.argument("pool")
+@click.option(
+    "--of",
+    type=click.Choice(["instructions", "gradients", "answers"]),
+    default="instructions",
+    show_default=True,
+    help="Whose vectors are laid out.",
+)
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
+def map_(pool: str, of: Any, seed: int) -> None:
+    """Lay POOL out on a map with clusters, neighbours and near-duplicates. Again is free."""
+    from core import mapping
+
+    made = mapping.make(pool, of, seed, _progress())
+    echo(f"map {made.map_id}: {made.n:,} samples, {len(made.labels)} clusters")
+    for number, label in enumerate(made.labels):
+        echo(f"{number:>4}  {label}")
+    if made.note:
+        note(made.note)
+    echo(f"next: sftlens duplicates {pool}")
+
+
+@cli.command()
+@click.argument("pool")
+@click.option("--threshold", type=float, help="Least similarity (default: 0.95, or 0.7 minhash).")
+@click.option(
+    "--by",
+    type=click.Choice(["cosine", "minhash"]),
+    default="cosine",
+    show_default=True,
+    help="Meaning (cosine of embeddings), or wording (Jaccard index of characters).",
+)
+def duplicates(pool: str, threshold: float | None, by: Any) -> None:
+    """List groups of near-duplicate instructions of a mapped POOL, each with its first words."""
+    from core import mapping, store
+    from core.store import views
+
+    groups = mapping.members(mapping.duplicates(pool, threshold, by))
+    with store.connect() as con:
+        frame = views.previews(con, pool, [int(row) for rows in groups for row in rows])
+    shown = zip(frame["sample_id"], frame["source"], frame["preview"], strict=True)
+    for rows in groups:
+        echo(f"{len(rows):,} samples")
+        for sample_id, source, preview in islice(shown, len(rows)):
+            echo(f"  {sample_id[:8]}  {source:10}  {_short(preview)}")
+    extra = sum(len(rows) - 1 for rows in groups)
+    echo(f"{len(groups):,} groups; {extra:,} samples repeat another")
 
 
 @cli.command()

@@ -18,6 +18,7 @@ REPORT: list[str] = []  # measured figures, shown at the end of the session
 # A shell that runs the tests in the background makes them, and all they start, deaf to Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported
+os.environ.setdefault("NUMBA_CACHE_DIR", str(REAL_CACHE / "numba"))  # so UMAP compiles once
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two threads collapse beside another busy process
 
 

@@ -72,4 +72,17 @@ def _m002_runs(con: duckdb.DuckDBPyConnection) -> None:
     )
 
 
-MIGRATIONS: tuple[Migration, ...] = (_m001_pools, _m002_runs)
+def _m003_maps(con: duckdb.DuckDBPyConnection) -> None:
+    """One row a map. Its samples are a table of their own, `map_<id>`, and so are its links.
+
+    `map_<id>`: position, sample_id, x, y, cluster, neighbours INTEGER[10], cosines FLOAT[10].
+    `links_<id>`: kind (cosine or minhash), a, b, similarity: pairs of positions.
+    """
+    con.execute(
+        "CREATE TABLE maps (map_id VARCHAR PRIMARY KEY, pool VARCHAR, fingerprint VARCHAR,"
+        " of VARCHAR, seed BIGINT, card VARCHAR, labels VARCHAR, note VARCHAR, n BIGINT,"
+        " seconds DOUBLE, created_at TIMESTAMP)"
+    )
+
+
+MIGRATIONS: tuple[Migration, ...] = (_m001_pools, _m002_runs, _m003_maps)

@@ -1,0 +1,177 @@
+"""The one way to map a pool. The CLI, the app and the demo all end in `make` or `make_from`."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core import __version__, blocks, config, maps, models, store
+from core.domain import IntN, MaskN, Pool, Sample, content_hash
+from core.engines import loader
+from core.engines.hardware import choose
+from core.errors import PoolError, RunError
+from core.labels import MOST
+from core.progress import Progress
+from core.signals import Embedding
+from core.store import maps as stored
+from core.store import pools
+from core.store.maps import By, Of, StoredMap
+
+DEFAULT = {"cosine": 0.95, "minhash": 0.7}  # thresholds of near-duplicates
+INSTRUCTIONS = Embedding(model="minilm", checkpoint="embedder", text="instruction")
+MAX_TOKENS = 4096  # embedders cut at their own limit
+FETCH = 4096  # samples read at a time
+
+
+def make(
+    name: str, of: Of = "instructions", seed: int = 0, progress: Progress | None = None
+) -> StoredMap:
+    """Measure what is missing, map the pool, and store the map. The same again is free.
+
+    Raises:
+        PoolError: the pool is unknown, empty, or a query set.
+        ModelError: the embedder cannot be loaded.
+        RunError: the vectors of this map come with a run that was not made.
+    """
+    progress = progress or Progress(quiet=True)
+    with store.connect() as con:
+        pool = pools.get_pool(con, name)
+    if pool.kind != "pool" or not len(pool):
+        what = "is a query set" if pool.kind != "pool" else "holds no samples"
+        raise PoolError(name, what, do="Choose a pool of samples: sftlens pools.")
+    if of != "instructions":
+        raise RunError(name, f"there are no vectors of its {of}", do="Score the pool first.")
+    vectors, usable, source = _instructions(pool, progress)
+    return make_from(pool, of, vectors, usable, source, seed, progress)
+
+
+def _instructions(
+    pool: Pool, progress: Progress
+) -> tuple[NDArray[np.float32], MaskN, dict[str, Any]]:
+    """Vectors (n, d) of the instructions, which of them are not empty, and where they are from."""
+
+    def fetch(ids: Sequence[str]) -> list[Sample]:
+        with store.connect() as con:
+            return pools.read_samples(con, pool.name, ids)
+
+    checkpoint, precision = models.resolve(INSTRUCTIONS.model, progress), choose()
+    folder = config.folder("blocks") / content_hash(
+        [INSTRUCTIONS.key(), checkpoint.key, precision.key, MAX_TOKENS]
+    )
+    todo = blocks.missing(folder, pool.sample_ids)
+    if todo:
+        engine = loader.load(checkpoint, precision)
+        lengths = blocks.lengths_of(todo, INSTRUCTIONS, engine, fetch)
+        planned = blocks.plan(todo, lengths, engine.block_tokens)
+        total = sum(block.tokens for block in planned)
+        with progress.stage("measuring embedder", total, "tokens") as stage:
+            for block in planned:
+                arrays = INSTRUCTIONS.measure(fetch(block.ids), engine, MAX_TOKENS, {})
+                blocks.write_part(folder, block.ids, arrays)
+                stage.advance(block.tokens)
+    x = blocks.gather(folder, pool.sample_ids)
+    source = {"checkpoint": checkpoint.card(), "precision": precision.key}
+    return x["vector"], ~x["empty"], source
+
+
+def make_from(
+    pool: Pool,
+    of: Of,
+    vectors: NDArray[Any],
+    usable: MaskN,
+    source: Mapping[str, Any],
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> StoredMap:
+    """Map a pool from its vectors (n, d) in pool order, and store the map. Again is free.
+
+    `usable` (n,): samples with a vector. `source` says where the vectors are from (checkpoint,
+    precision, or a run and its id); it is part of the map's key and of its card.
+    """
+    key = map_id(pool, of, seed, source)
+    with store.connect() as con:
+        known = stored.get_map(con, key)
+    if known is not None:
+        return known
+    progress = progress or Progress(quiet=True)
+    progress.say(f"mapping {of} of {len(pool):,} samples")
+    began = time.monotonic()
+    made = maps.build_map(pool.sample_ids, _texts(pool), vectors, usable, seed)
+    row = StoredMap(
+        key,
+        pool.name,
+        pool.fingerprint,
+        of,
+        seed,
+        {"source": dict(source), "parameters": parameters(), "versions": versions()},
+        made.labels,
+        made.note,
+        len(pool),
+        time.monotonic() - began,
+    )
+    with store.connect(write=True) as con:
+        stored.add_map(con, row, pool.sample_ids, made)
+    return row
+
+
+def map_id(pool: Pool, of: Of, seed: int, source: Mapping[str, Any]) -> str:
+    """Hash of everything that shapes a map."""
+    what = ["map", maps.VERSION, pool.name, pool.fingerprint, of, seed, dict(source)]
+    return content_hash([*what, parameters()])
+
+
+def _texts(pool: Pool) -> list[str]:
+    """The instructions of a pool, `input` included, a few samples in memory at a time."""
+    texts: list[str] = []
+    for start in range(0, len(pool), FETCH):
+        with store.connect() as con:
+            some = pools.read_samples(con, pool.name, pool.sample_ids[start : start + FETCH])
+        texts += [next((t.content for t in s.turns if t.role == "user"), "") for s in some]
+    return texts
+
+
+def duplicates(name: str, threshold: float | None = None, by: By = "cosine") -> IntN:
+    """Near-duplicate groups (n,) of the newest map of a pool's instructions; no vector is read.
+
+    Returns: the position of each sample's representative, the first of its group in pool order;
+    -1 for a sample that is alone.
+
+    Raises:
+        RunError: the pool has no map yet.
+        MethodError: the threshold is below the floor from which pairs are kept.
+    """
+    with store.connect() as con:
+        newest = stored.newest_map(con, name)
+        links = stored.map_links(con, newest.map_id, by)
+    return links.groups(newest.n, DEFAULT[by] if threshold is None else threshold)
+
+
+def members(group: IntN) -> list[NDArray[np.int64]]:
+    """The positions of each group, its representative first; the largest group first."""
+    order = np.argsort(group, kind="stable")
+    order = order[group[order] >= 0]
+    cuts = np.flatnonzero(np.diff(group[order])) + 1
+    parts = np.split(order, cuts) if len(order) else []
+    return sorted(parts, key=lambda part: (-len(part), part[0]))
+
+
+def parameters() -> dict[str, Any]:
+    """What shapes a map beside its vectors and its seed, for its key and its card."""
+    return {
+        "umap": maps.UMAP,
+        "start": "PCA",
+        "umap_at_most": maps.FITTED,
+        "umap_sample": maps.SAMPLE,
+        "clusters_at_most": MOST,
+        "duplicate_floors": maps.FLOORS,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions that shape the coordinates."""
+    from importlib.metadata import version
+
+    names = ("umap-learn", "numba", "numpy", "scipy", "scikit-learn")
+    return {"sftlens": __version__} | {name: version(name) for name in names}

@@ -1,0 +1,175 @@
+"""A map of a pool: coordinates, clusters with labels, neighbours and near-duplicates.
+
+Arrays in, arrays out. Everything is computed in the order of the sample ids, so that the order
+of a pool changes nothing but the order of the rows.
+"""
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core import config, minhash
+from core.domain import IntN, MaskN
+from core.labels import cluster, label
+from core.neighbours import Links, links, nearest
+
+VERSION = 1  # raise it when the same vectors give another map
+NEIGHBOURS = 10  # of each sample, for the reader
+FLOORS = {"cosine": 0.8, "minhash": 0.5}  # near-duplicates are exact for any threshold from here
+# A sample counts among its own neighbours.
+UMAP: dict[str, Any] = {"n_neighbors": 15, "min_dist": 0.1, "metric": "cosine"}
+FITTED = 100_000  # rows that UMAP places itself; of more, a sample
+SAMPLE = 50_000
+ANCHORS = 5  # placed rows that say where another one goes
+FEWEST = 5  # rows below this have no neighbourhood to unfold
+
+Float32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Map:
+    """What is drawn and looked up of n samples, in pool order.
+
+    `coordinates` (n, 2), NaN for a sample without a vector; `cluster` (n,), -1 for it; `labels`
+    one a cluster; `neighbours` (n, 10) positions, -1 where there are fewer, and their `cosines`;
+    `duplicates` by "cosine" of the vectors and by "minhash" of the texts; `note` says what a
+    person should know of the coordinates, mostly nothing.
+    """
+
+    coordinates: Float32
+    cluster: IntN
+    labels: tuple[str, ...]
+    neighbours: NDArray[np.int32]
+    cosines: Float32
+    duplicates: Mapping[str, Links]
+    note: str = ""
+
+
+def build_map(
+    ids: Sequence[str], texts: Sequence[str], vectors: NDArray[Any], usable: MaskN, seed: int
+) -> Map:
+    """Make the map of n samples from their vectors (n, d) and their instructions.
+
+    `usable` (n,): rows with a vector. The others, and those whose vector is zero or not finite,
+    have no place, cluster or neighbours; their texts may still be near-duplicates.
+    """
+    n = len(ids)
+    usable = usable & np.isfinite(vectors).all(axis=1) & np.any(vectors, axis=1)
+    by_id = np.array(sorted(range(n), key=ids.__getitem__), np.int64)
+    rows = by_id[usable[by_id]]
+    mine = np.asarray(vectors)[rows].astype(np.float32)
+    placed, note = project(mine, seed)
+    coordinates = np.full((n, 2), np.nan, np.float32)
+    coordinates[rows] = placed
+    group = np.full(n, -1, np.int64)
+    group[rows] = cluster(mine, seed)
+    near, cosine = nearest(mine, NEIGHBOURS)
+    neighbours = np.full((n, NEIGHBOURS), -1, np.int32)
+    neighbours[rows] = np.where(near >= 0, rows[near] if len(rows) else near, -1)
+    cosines = np.full((n, NEIGHBOURS), np.nan, np.float32)
+    cosines[rows] = cosine
+    duplicates = {
+        "cosine": _in_pool(links(mine, FLOORS["cosine"]), rows),
+        "minhash": _in_pool(minhash.links([texts[i] for i in by_id], FLOORS["minhash"]), by_id),
+    }
+    labels = tuple(label([texts[i] for i in rows], group[rows]))
+    return Map(coordinates, group, labels, neighbours, cosines, duplicates, note)
+
+
+def _in_pool(found: Links, rows: IntN) -> Links:
+    """Links between places in `rows` as links between positions of the pool."""
+    ends = np.sort(np.stack([rows[found.a], rows[found.b]]), axis=0).astype(np.int32)
+    return Links(ends[0], ends[1], found.similarity, found.floor)
+
+
+def project(vectors: NDArray[Any], seed: int) -> tuple[Float32, str]:
+    """Coordinates (n, 2) by UMAP on exact cosine neighbours, started from PCA.
+
+    The same bytes on every call on one machine: one thread, one seed. Above `FITTED` rows a
+    seeded sample is placed, and every other row goes to the mean of its nearest `ANCHORS` in it,
+    weighted by 1 / cosine distance. McInnes, Healy and Melville, arXiv 1802.03426.
+
+    Returns: the coordinates, and a note that is empty when UMAP placed every row.
+    """
+    n = len(vectors)
+    if n > FITTED:
+        drawn = np.random.default_rng(seed).permutation(n)[:SAMPLE]
+        return _beside(vectors, np.sort(drawn), seed)
+    start = _principal(vectors, seed)
+    if n < FEWEST:
+        return start, f"fewer than {FEWEST} samples: placed by PCA"
+    if not np.ptp(start, axis=0).all():
+        return start, "the vectors differ in fewer than two directions: placed by PCA"
+    return _umap(vectors, start, seed), ""
+
+
+def _principal(vectors: NDArray[Any], seed: int) -> Float32:
+    """The first two principal components (n, 2); zeros where there are none."""
+    from sklearn.decomposition import PCA
+    from threadpoolctl import threadpool_limits
+
+    out = np.zeros((len(vectors), 2), np.float32)
+    rows = np.asarray(vectors, np.float32)
+    width = min(2, *rows.shape)
+    if len(rows) > 1 and np.ptp(rows, axis=0).any():
+        with threadpool_limits(1):  # sums in one order, whatever the machine has free
+            out[:, :width] = PCA(width, random_state=seed).fit_transform(rows)
+    return out
+
+
+def _umap(vectors: NDArray[Any], start: Float32, seed: int) -> Float32:
+    """UMAP of at least `FEWEST` rows from their exact neighbours."""
+    n = len(vectors)
+    k = min(UMAP["n_neighbors"], n - 1)
+    near, cosine = nearest(vectors, k - 1)
+    own = np.arange(n, dtype=np.int32)[:, None]  # UMAP wants each row first among its neighbours
+    known = (
+        np.hstack([own, near]),
+        np.hstack([np.zeros((n, 1), np.float32), np.maximum(1 - cosine, 0)]),
+    )
+    module = _loaded()
+    settings = UMAP | {"n_neighbors": k, "init": start, "precomputed_knn": known}
+    model = module.UMAP(**settings, random_state=seed, n_jobs=1)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"precomputed_knn\[2\]")  # it is for new rows; none come
+        # All it needs is in the neighbours; it asks for rows to count them.
+        return np.asarray(model.fit_transform(start), np.float32)
+
+
+def _beside(vectors: NDArray[Any], sample: IntN, seed: int) -> tuple[Float32, str]:
+    """Place a sample by UMAP and all other rows beside it."""
+    out = np.empty((len(vectors), 2), np.float32)
+    out[sample], _ = project(vectors[sample], seed)
+    rest = np.setdiff1d(np.arange(len(vectors)), sample)
+    near, cosine = nearest(vectors[rest], ANCHORS, among=vectors[sample])
+    weight = 1 / (1 - cosine + 1e-6)
+    weight /= weight.sum(axis=1, keepdims=True)
+    out[rest] = np.einsum("rk,rkc->rc", weight, out[sample][near])
+    note = f"UMAP placed {len(sample):,} samples; the others stand beside their nearest of them"
+    return out, note
+
+
+def _loaded() -> Any:
+    """umap, with its compiled code in the cache folder: 2 s instead of 25 from the second time.
+
+    It keeps none of its own loops by itself, so those that a fit needs are told to.
+    """
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(config.folder("numba")))  # before the import
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it says that there is no tensorflow
+        import umap
+        from umap import layouts, umap_
+    for module, name in (
+        (umap_, "smooth_knn_dist"),
+        (umap_, "compute_membership_strengths"),
+        (layouts, "_nb_optimize_layout_euclidean_single_epoch"),
+    ):
+        loop: Any = getattr(module, name, None)
+        if hasattr(loop, "enable_caching"):  # the last one is private, and may move
+            loop.enable_caching()
+    return umap
