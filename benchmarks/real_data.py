@@ -1,6 +1,6 @@
-"""The methods on real data with the embedded model: what each score says of where samples are from.
+"""The methods on real data, embedded model: what each score says of where samples are from.
 
-    python -m benchmarks.real_data [targeted] [answers] [trajectories] [medqa] [--data ../shared/data]
+    python -m benchmarks.real_data [targeted] [answers] [trajectories] [medqa] [--data DIR]
 
 The pool is 100 samples each of four sources (the first of each file), the query set 32 of
 gsm8k_test. targeted: the AUC with which gradients, RDS+ and sentence embeddings separate the gsm8k

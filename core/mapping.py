@@ -1,27 +1,30 @@
 """The one way to map a pool. The CLI, the app and the demo all end in `make` or `make_from`."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core import __version__, blocks, config, maps, models, store
-from core.domain import IntN, MaskN, Pool, Sample, content_hash
-from core.engines import loader
+from core import __version__, blocks, config, maps, store
+from core.domain import IntN, MaskN, Pool, content_hash
 from core.engines.hardware import choose
-from core.errors import PoolError, RunError
+from core.errors import PoolError
+from core.executors import Serial
 from core.labels import MOST
+from core.measuring import Measuring
 from core.progress import Progress
 from core.signals import Embedding
 from core.store import maps as stored
 from core.store import pools
+from core.store import runs as stored_runs
 from core.store.maps import By, Of, StoredMap
 
 DEFAULT = {"cosine": 0.95, "minhash": 0.7}  # thresholds of near-duplicates
 INSTRUCTIONS = Embedding(model="minilm", checkpoint="embedder", text="instruction")
 MAX_TOKENS = 4096  # embedders cut at their own limit
+RUNS: dict[Of, str] = {"gradients": "gradient_similarity", "answers": "answer_divergence"}
 FETCH = 4096  # samples read at a time
 
 
@@ -41,39 +44,37 @@ def make(
     if pool.kind != "pool" or not len(pool):
         what = "is a query set" if pool.kind != "pool" else "holds no samples"
         raise PoolError(name, what, do="Choose a pool of samples: sftlens pools.")
-    if of != "instructions":
-        raise RunError(name, f"there are no vectors of its {of}", do="Score the pool first.")
-    vectors, usable, source = _instructions(pool, progress)
-    return make_from(pool, of, vectors, usable, source, seed, progress)
+    found = _instructions(pool, progress) if of == "instructions" else _of_run(pool, of)
+    return make_from(pool, of, *found, seed, progress)
 
 
 def _instructions(
     pool: Pool, progress: Progress
 ) -> tuple[NDArray[np.float32], MaskN, dict[str, Any]]:
     """Vectors (n, d) of the instructions, which of them are not empty, and where they are from."""
-
-    def fetch(ids: Sequence[str]) -> list[Sample]:
-        with store.connect() as con:
-            return pools.read_samples(con, pool.name, ids)
-
-    checkpoint, precision = models.resolve(INSTRUCTIONS.model, progress), choose()
-    folder = config.folder("blocks") / content_hash(
-        [INSTRUCTIONS.key(), checkpoint.key, precision.key, MAX_TOKENS]
-    )
-    todo = blocks.missing(folder, pool.sample_ids)
-    if todo:
-        engine = loader.load(checkpoint, precision)
-        lengths = blocks.lengths_of(todo, INSTRUCTIONS, engine, fetch)
-        planned = blocks.plan(todo, lengths, engine.block_tokens)
-        total = sum(block.tokens for block in planned)
-        with progress.stage("measuring embedder", total, "tokens") as stage:
-            for block in planned:
-                arrays = INSTRUCTIONS.measure(fetch(block.ids), engine, MAX_TOKENS, {})
-                blocks.write_part(folder, block.ids, arrays)
-                stage.advance(block.tokens)
-    x = blocks.gather(folder, pool.sample_ids)
-    source = {"checkpoint": checkpoint.card(), "precision": precision.key}
+    precision = choose()
+    work = Measuring(pool, None, INSTRUCTIONS.model, precision, MAX_TOKENS, progress, Serial())
+    done = work.measure(INSTRUCTIONS)
+    x = blocks.gather(done.folder, pool.sample_ids)
+    source = {"checkpoint": done.checkpoint.card(), "precision": precision.key}
     return x["vector"], ~x["empty"], source
+
+
+def _of_run(pool: Pool, of: Of) -> tuple[NDArray[np.float32], MaskN, dict[str, Any]]:
+    """Vectors that a run measured: the last gradient, or the mean direction of the answers."""
+    with store.connect() as con:
+        run = stored_runs.newest_run(con, pool.name, RUNS[of])
+    parts = run.card["parts"]
+    need = "vectors" if of == "answers" else max(n for n in parts if n.startswith("pool"))
+    folder = config.folder("blocks") / parts[need]
+    source = {"run": run.run_id, "parts": parts[need]}
+    column = next(c for c in ("gradient", "vector") if c in blocks.columns(folder))
+    rows = blocks.gather(folder, pool.sample_ids, column)[column]
+    if rows.ndim == 3:  # (n, k, d): a sample stands where its answers do in the mean
+        rows = rows.astype(np.float32).mean(axis=1)
+    rows = np.asarray(rows, np.float32)
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.maximum(length, 1e-12), length[:, 0] > 0, source
 
 
 def make_from(

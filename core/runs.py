@@ -69,8 +69,9 @@ def execute_all(spec: RunSpec, progress: Progress | None = None) -> Iterator[Fin
 
     What is shared is made once: all that need a warm-up get the same one (that of gradient
     similarity, whose adapter serves both), measurements with equal keys are the same parts, and
-    texts are tokenised once. `spec.method` is not read; a parameter in `spec.params` goes to every
-    method that has it, or with the method's name and a dot before it to that one. Methods that need a query set are left out without one.
+    texts are tokenised once. `spec.method` is not read. A parameter in `spec.params` goes to every
+    method that has it, or with the method's name and a dot before it to that one. Methods that
+    need a query set are left out without one.
 
     Raises: as `execute`.
     """
