@@ -42,6 +42,8 @@ class FakeEngine:
         draws = np.array([self._draws(s) for s in samples]).reshape(-1, 2)
         entropy = np.where(over_long, np.nan, 0.2 + 3 * draws[:, 0])
         nll = np.where(over_long, np.nan, 0.8 * entropy + 0.6 * draws[:, 1])
+        if template == "bare":  # mostly harder without the instruction
+            nll = 1.3 * nll - 0.2
         n_tokens = np.array([_words(s.response) for s in samples], np.int64)
         return {"nll": nll, "entropy": entropy, "n_tokens": n_tokens, "over_long": over_long}
 
