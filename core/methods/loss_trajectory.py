@@ -14,8 +14,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
-from pydantic import Field, ValidationInfo, field_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
 from core.domain import Arrays, Scores, WarmUp
 from core.methods import Method
@@ -56,8 +55,7 @@ class LossTrajectory(Method):
         12,
         ge=1,
         le=64,
-        description="points of a trajectory, at equal distances; at most one an epoch for a LoRA"
-        " adapter",
+        description="points of a trajectory, at equal distances, the last one at the end",
     )
     checkpoints_used: int = Field(
         64, ge=1, le=64, description="points that k-means sees: every (t // this)-th, all if fewer"
@@ -71,15 +69,6 @@ class LossTrajectory(Method):
         description="fate of a sample without a loss: left out, or a loss of 0 (the authors' code)",
     )
 
-    @field_validator("checkpoints")
-    @classmethod
-    def _one_an_epoch(cls, checkpoints: int, others: ValidationInfo) -> int:
-        epochs = others.data.get("proxy_epochs", checkpoints)
-        if others.data.get("proxy_adapter") == "lora" and checkpoints > epochs:
-            what = "must be at most proxy_epochs ({epochs}) for a LoRA adapter"
-            raise PydanticCustomError("checkpoints", what, {"epochs": epochs})
-        return checkpoints
-
     def needs(self) -> Mapping[str, Signal]:
         """Token statistics at each checkpoint of the proxy, in order of time."""
         warm_up = WarmUp(
@@ -91,13 +80,12 @@ class LossTrajectory(Method):
             self.proxy_adapter,
             saves=self.checkpoints,
         )
-        saved = self.proxy_epochs if self.proxy_adapter == "lora" else self.checkpoints
         return {
             f"step_{k}": TokenStats(
                 checkpoint="proxy",
                 model=self.proxy,
                 warm_up=warm_up,
-                step=(k + 1) * saved // self.checkpoints - 1,  # the last one at the end
+                step=k if self.checkpoints > 1 else -1,
                 template=self.text,
             )
             for k in range(self.checkpoints)
