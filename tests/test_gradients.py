@@ -9,14 +9,14 @@ import pytest
 import tiny
 import torch
 
-from core import adapters
+from core import adapters, influence
 from core.domain import Sample, Turn
 from core.engines import Sketch
-from core.engines.gradients import adam_direction, gradients, sizes, sketched
+from core.engines.gradients import gradients, sizes, sketched
 from core.engines.hardware import Precision
 from core.engines.hf import HFEngine, load_model
+from core.engines.taps import adam_direction
 from core.errors import ModelError
-from core.methods import gradient_similarity
 from core.models import Checkpoint
 from core.templates import Encoded, encode
 
@@ -102,7 +102,7 @@ def test_one_backward_gives_what_autograd_gives_one_sample_at_a_time(
     whole = Whole(sizes(engine.adapter))
     found, norm, nll = sketched(engine, batch, whole, adam)
     raw, losses = oracle(model, batch)
-    wanted = gradient_similarity.adam_direction(raw, *moments(engine)) if adam else raw
+    wanted = influence.adam_direction(raw, *moments(engine)) if adam else raw
     close(found, wanted)
     np.testing.assert_allclose(norm, np.linalg.norm(raw, axis=1), rtol=1e-5)
     np.testing.assert_allclose(nll, losses, rtol=1e-5)
@@ -228,7 +228,7 @@ def test_adams_direction_is_the_obvious_one(dtype: Any) -> None:
     given = [torch.from_numpy(a.copy()) for a in (g, m, v)]
     tolerance = {"rtol": 1e-5 if dtype is np.float32 else 1e-12, "atol": 1e-12}
     np.testing.assert_allclose(adam_direction(*given).numpy(), obvious, **tolerance)
-    np.testing.assert_allclose(gradient_similarity.adam_direction(g, m, v), obvious, **tolerance)
+    np.testing.assert_allclose(influence.adam_direction(g, m, v), obvious, **tolerance)
     assert [torch.equal(a, torch.from_numpy(b)) for a, b in zip(given, (g, m, v), strict=True)]
 
 

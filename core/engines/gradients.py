@@ -1,15 +1,10 @@
 """Per-sample gradients of a LoRA adapter, all of a batch in one backward pass.
 
-The adapter is merged into frozen weights, so the pass costs what it costs without one. A hook on
-each adapted layer sees its input x_t and the gradient g_t of its output. The layer computes
-x W^T + scale (x A^T) B^T, so for each sample
-
-    dL/dB = scale sum_t g_t (A x_t)^T        dL/dA = scale sum_t (B^T g_t) x_t^T
-
-with L the sample's own mean NLL: each response token of sample i has weight 1 / R_i, and one sum
-serves all. Under causal attention no gradient reaches a pad on the right. Adam's step is
-elementwise, so it is taken before the sketch. No more than one weight's gradients of one batch
-are in memory. Evaluation mode, without dropout (LESS; the later code leaves dropout on).
+The adapter is merged into frozen weights, so the pass costs what it costs without one; taps on
+its layers (see `core.engines.taps`) give each sample's own gradients. Each response token of
+sample i has weight 1 / R_i, so one sum serves the mean NLL of every sample. Under causal
+attention no gradient reaches a pad on the right. Evaluation mode, without dropout (LESS; the
+later code leaves it on).
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,13 +19,12 @@ from core.engines import Sketch
 from core.engines.hf import HFEngine, pad, token_batches
 from core.engines.logits import ROWS
 from core.engines.sketch import Sketcher, sketcher
-from core.errors import ModelError
+from core.engines.taps import Taps
 from core.templates import Encoded, Template, encode
 
 if TYPE_CHECKING:
     import torch
 
-BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8  # EPSILON inside the root, no bias correction (LESS)
 BATCH_TOKENS = 8192  # padded tokens in one backward pass, which keeps all activations
 
 
@@ -57,9 +51,12 @@ def gradients(
     rows = np.flatnonzero(~over_long & (n_tokens > 0))
     into = sketcher(sketch, sizes(engine.adapter), engine.precision.device)
     for batch in _batches(rows, lengths, min(engine.batch_tokens, BATCH_TOKENS), into.rows):
-        sums, norm[batch], nll[batch] = sketched(engine, [encoded[i] for i in batch], into, adam)
-        unit = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
-        gradient[batch] = np.where(np.isfinite(norm[batch])[:, None], unit, 0)
+        sums, length, nll[batch] = sketched(engine, [encoded[i] for i in batch], into, adam)
+        size = np.linalg.norm(sums, axis=1)
+        finite = np.isfinite(size)  # float16 may overflow in the dense sketch
+        norm[batch] = np.where(finite, length, np.nan)
+        sums[~finite] = 0
+        gradient[batch] = sums / np.where(finite, np.maximum(size, 1e-12), 1)[:, None]
     return {
         "gradient": gradient,
         "norm": norm,
@@ -144,78 +141,3 @@ def through_head(
             change[torch.arange(len(y), device=y.device), y] -= 1
             gradient.append((change * w[:, None]).to(h.dtype) @ head.weight)
     return torch.cat(found), torch.cat(gradient)
-
-
-def adam_direction(
-    gradient: "torch.Tensor", exp_avg: "torch.Tensor", exp_avg_sq: "torch.Tensor"
-) -> "torch.Tensor":
-    """Adam's step from these moments, elementwise in float32; see `Engine.gradients`.
-
-    The same as `core.methods.gradient_similarity.adam_direction`, with fewer arrays on the way.
-    """
-    import torch
-
-    root = torch.addcmul(BETA_2 * exp_avg_sq + EPSILON, gradient, gradient, value=1 - BETA_2)
-    step = torch.add(BETA_1 * exp_avg, gradient, alpha=1 - BETA_1)
-    return step.div_(root.sqrt_())
-
-
-class Taps:
-    """Hooks on the adapted layers that add each sample's gradient to a sketch.
-
-    After a backward pass `total` is the sketcher's total and `squares` (b,) the squared norms.
-    """
-
-    def __init__(self, engine: HFEngine, n: int, into: Sketcher, adam: bool) -> None:
-        import torch
-
-        self.engine, self.n, self.into, self.adam = engine, n, into, adam
-        self.total = into.begin(n)
-        self.squares = torch.zeros(n, dtype=torch.float64, device=engine.precision.device)
-        self.seen: set[int] = set()
-
-    def __enter__(self) -> "Taps":
-        model = self.engine.model.requires_grad_(False)
-        self.hooks = []
-        for number, name in enumerate(self.engine.adapter.modules):
-            layer = model.get_submodule(name)
-            hook = self._hook(number, name)
-            self.hooks.append(layer.register_forward_hook(hook))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for hook in self.hooks:
-            hook.remove()
-
-    def _hook(self, number: int, name: str) -> Any:
-        """What a layer does after its forward pass: wait for the gradient of its output."""
-
-        def watch(layer: Any, args: tuple[Any, ...], output: Any) -> None:
-            x = args[0].detach()
-            if number in self.seen or x.ndim != 3 or len(x) != self.n:
-                do = "Use another model; this one calls or shapes its layers in its own way."
-                raise ModelError(name, "its gradient by sample cannot be told", do=do)
-            self.seen.add(number)
-            if not output.requires_grad:  # nothing below the first adapted layers learns
-                output.requires_grad_(True)
-            output.register_hook(lambda g: self._take(number, name, x, g))
-
-        return watch
-
-    def _take(self, number: int, name: str, x: "torch.Tensor", g: "torch.Tensor") -> None:
-        """Add the gradients of one layer; x (b, t, in) and g (b, t, out)."""
-        adapter = self.engine.adapter
-        a, b = (adapter.tensors[f"{name}.{kind}"].to(x.dtype) for kind in "AB")
-        for piece, kind, left, right in (
-            (2 * number, "A", g @ b, x),
-            (2 * number + 1, "B", g, x @ a.T),
-        ):
-            gradient = (left.mT @ right).flatten(1).float() * adapter.scale
-            self.squares += gradient.square().sum(1)
-            if self.adam:
-                m, v = (
-                    adapter.tensors[f"{name}.{kind}.{moment}"].flatten()
-                    for moment in ("exp_avg", "exp_avg_sq")
-                )
-                gradient = adam_direction(gradient, m, v)
-            self.into.add(self.total, piece, gradient)

@@ -43,7 +43,7 @@ class Sketcher(Protocol):
 @lru_cache(maxsize=1)  # hundreds of MB for a large adapter, the same for all of a run
 def sketcher(sketch: Sketch, sizes: tuple[int, ...], device: str) -> Sketcher:
     """The sketcher for gradients with pieces of these sizes."""
-    kind = {"sjlt": SparseSigns, "rademacher": DenseSigns}[sketch.kind]
+    kind = SparseSigns if sketch.kind == "sjlt" else DenseSigns
     return kind(sketch, sizes, device)
 
 

@@ -10,10 +10,9 @@ import torch
 from tiny import CharTokenizer
 
 from core.domain import Sample, Turn
-from core.engines import gradients
+from core.engines import taps
 from core.engines.sketch import dense_block, dense_product
-from core.methods.gradient_similarity import (
-    GradientSimilarity,
+from core.influence import (
     adam_direction,
     combined,
     cosines,
@@ -22,6 +21,7 @@ from core.methods.gradient_similarity import (
     similarity,
     subtask_scores,
 )
+from core.methods.gradient_similarity import GradientSimilarity
 from core.templates import Encoded, encode, encode_less
 
 FLOAT32, FLOAT64 = {"rtol": 1e-5, "atol": 1e-7}, {"rtol": 1e-9, "atol": 1e-15}
@@ -60,7 +60,7 @@ def grads(golden: Path) -> Arrays:
 def test_adams_direction_is_the_authors(grads: Arrays) -> None:
     given = [grads[name] for name in ("raw_grad", "exp_avg", "exp_avg_sq")]
     np.testing.assert_allclose(adam_direction(*given), grads["adam_grad"], **FLOAT32)
-    found = gradients.adam_direction(*map(torch.from_numpy, given)).numpy()
+    found = taps.adam_direction(*map(torch.from_numpy, given)).numpy()
     np.testing.assert_allclose(found, grads["adam_grad"], **FLOAT32)
 
 
