@@ -29,6 +29,7 @@ ANCHORS = 5  # placed rows that say where another one goes
 FEWEST = 5  # rows below this have no neighbourhood to unfold
 
 Float32 = NDArray[np.float32]
+Neighbours = tuple[NDArray[np.int32], Float32]  # positions and cosines, nearest first
 
 
 @dataclass(frozen=True)
@@ -63,12 +64,13 @@ def build_map(
     by_id = np.array(sorted(range(n), key=ids.__getitem__), np.int64)
     rows = by_id[usable[by_id]]
     mine = np.asarray(vectors)[rows].astype(np.float32)
-    placed, note = project(mine, seed)
+    near, cosine = nearest(mine, max(NEIGHBOURS, UMAP["n_neighbors"] - 1))
+    placed, note = project(mine, seed, (near, cosine))
     coordinates = np.full((n, 2), np.nan, np.float32)
     coordinates[rows] = placed
     group = np.full(n, -1, np.int64)
     group[rows] = cluster(mine, seed)
-    near, cosine = nearest(mine, NEIGHBOURS)
+    near, cosine = near[:, :NEIGHBOURS], cosine[:, :NEIGHBOURS]
     neighbours = np.full((n, NEIGHBOURS), -1, np.int32)
     neighbours[rows] = np.where(near >= 0, rows[near] if len(rows) else near, -1)
     cosines = np.full((n, NEIGHBOURS), np.nan, np.float32)
@@ -87,12 +89,15 @@ def _in_pool(found: Links, rows: IntN) -> Links:
     return Links(ends[0], ends[1], found.similarity, found.floor)
 
 
-def project(vectors: NDArray[Any], seed: int) -> tuple[Float32, str]:
+def project(
+    vectors: NDArray[Any], seed: int, known: Neighbours | None = None
+) -> tuple[Float32, str]:
     """Coordinates (n, 2) by UMAP on exact cosine neighbours, started from PCA.
 
     The same bytes on every call on one machine: one thread, one seed. Above `FITTED` rows a
     seeded sample is placed, and every other row goes to the mean of its nearest `ANCHORS` in it,
-    weighted by 1 / cosine distance. McInnes, Healy and Melville, arXiv 1802.03426.
+    weighted by 1 / cosine distance. `known` saves looking for the neighbours again, see
+    `core.neighbours.nearest`. McInnes, Healy and Melville, arXiv 1802.03426.
 
     Returns: the coordinates, and a note that is empty when UMAP placed every row.
     """
@@ -105,7 +110,7 @@ def project(vectors: NDArray[Any], seed: int) -> tuple[Float32, str]:
         return start, f"fewer than {FEWEST} samples: placed by PCA"
     if not np.ptp(start, axis=0).all():
         return start, "the vectors differ in fewer than two directions: placed by PCA"
-    return _umap(vectors, start, seed), ""
+    return _umap(known or nearest(vectors, UMAP["n_neighbors"] - 1), start, seed), ""
 
 
 def _principal(vectors: NDArray[Any], seed: int) -> Float32:
@@ -122,11 +127,11 @@ def _principal(vectors: NDArray[Any], seed: int) -> Float32:
     return out
 
 
-def _umap(vectors: NDArray[Any], start: Float32, seed: int) -> Float32:
+def _umap(among: Neighbours, start: Float32, seed: int) -> Float32:
     """UMAP of at least `FEWEST` rows from their exact neighbours."""
-    n = len(vectors)
+    n = len(start)
     k = min(UMAP["n_neighbors"], n - 1)
-    near, cosine = nearest(vectors, k - 1)
+    near, cosine = (column[:, : k - 1] for column in among)
     own = np.arange(n, dtype=np.int32)[:, None]  # UMAP wants each row first among its neighbours
     known = (
         np.hstack([own, near]),
