@@ -38,8 +38,8 @@ class Imported:
     unknown: tuple[str, ...]  # keys of rows without a sample
 
     def sentence(self) -> str:
-        """`scores for 3 of 4 samples, ranked by quality; 1 row without a sample: x9`."""
-        text = f"scores for {self.matched:,} of {self.run.n:,} samples, ranked by {self.score}"
+        """`matched 3 of 4 samples, ranked by quality; 1 row without a sample: x9`."""
+        text = f"matched {self.matched:,} of {self.run.n:,} samples, ranked by {self.score}"
         if not self.unknown:
             return text
         rows = "row" if len(self.unknown) == 1 else "rows"

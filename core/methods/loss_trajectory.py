@@ -56,6 +56,7 @@ class LossTrajectory(Method):
         12,
         ge=1,
         le=64,
+        validate_default=True,
         description="points of a trajectory, at equal distances; at most one an epoch for a LoRA"
         " adapter",
     )
