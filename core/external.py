@@ -33,13 +33,13 @@ class Imported:
     """A run of imported scores, and how well the file and the pool met."""
 
     run: stored.Run
-    score: str
+    score: str  # the column as the file names it
     matched: int
     unknown: tuple[str, ...]  # keys of rows without a sample
 
     def sentence(self) -> str:
-        """`scores for 3 of 4 samples, ranked by quality; 1 row without a sample: x9`."""
-        text = f"scores for {self.matched:,} of {self.run.n:,} samples, ranked by {self.score}"
+        """`matched 3 of 4 samples, ranked by quality; 1 row without a sample: x9`."""
+        text = f"matched {self.matched:,} of {self.run.n:,} samples, ranked by {self.score}"
         if not self.unknown:
             return text
         rows = "row" if len(self.unknown) == 1 else "rows"
@@ -72,9 +72,8 @@ def import_scores(
             row that belongs to a sample.
     """
     began = time.monotonic()
-    pool = _scorable(pool_name)
     table = read(path, key, score)
-    own = _pool_keys(pool, key)
+    pool, own, n_chars = _pool(pool_name, key)
     row = _rows(own, table, key, pool_name, path)
     file = path.name.encode("utf8", "replace").decode()
     method = build(
@@ -84,36 +83,31 @@ def import_scores(
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     facts = {"name": file, "sha256": digest, "key": key, "rows": len(table.keys)}
-    run = _store(pool, method, facts, _columns(pool, table, row), began)
+    run = _store(pool, method, facts, _columns(pool, n_chars, table, row), began)
     known = set(own)
     unknown = tuple(k for k in table.keys if k not in known)
-    return Imported(run, table.score, int((row >= 0).sum()), unknown)
+    return Imported(run, table.column, int((row >= 0).sum()), unknown)
 
 
-def _scorable(name: str) -> Pool:
-    with store.connect() as con:
-        pool = pools.get_pool(con, name)
-    if pool.kind != "pool" or not len(pool):
-        what = "is a query set" if pool.kind != "pool" else "holds no samples"
-        raise PoolError(name, what, do="Choose a pool of samples: sftlens pools.")
-    return pool
-
-
-def _pool_keys(pool: Pool, key: str) -> list[str]:
-    """The key of each sample in pool order, "" where its record has none.
+def _pool(name: str, key: str) -> tuple[Pool, list[str], IntN]:
+    """The pool, the key of each sample, "" where its record has none, and its characters.
 
     Raises:
-        PoolError: no record has it, or two samples have the same.
+        PoolError: there is no such pool of samples, or no record has the key.
     """
-    if key == SAMPLE_ID:
-        return list(pool.sample_ids)
     with store.connect() as con:
-        own = [key_text(value) for value in pools.meta_column(con, pool.name, key)][: len(pool)]
+        pool = pools.get_pool(con, name)
+        if pool.kind != "pool" or not len(pool):
+            what = "is a query set" if pool.kind != "pool" else "holds no samples"
+            raise PoolError(name, what, do="Choose a pool of samples: sftlens pools.")
+        n_chars = pools.response_chars(con, name)
+        if key == SAMPLE_ID:
+            return pool, list(pool.sample_ids), n_chars
+        own = [key_text(value) for value in pools.meta_column(con, name, key)]
         if not any(own):
-            names = ", ".join([SAMPLE_ID, *pools.meta_names(con, pool.name)])
-            do = f"Join by one of: {names}."
-            raise PoolError(pool.name, f"its records have no column {key!r}", do=do)
-    return own
+            do = f"Join by one of: {', '.join([SAMPLE_ID, *pools.meta_names(con, name)])}."
+            raise PoolError(name, f"its records have no column {key!r}", do=do)
+    return pool, own, n_chars
 
 
 def _rows(own: Sequence[str], table: Table, key: str, pool: str, path: Path) -> IntN:
@@ -136,10 +130,8 @@ def _rows(own: Sequence[str], table: Table, key: str, pool: str, path: Path) -> 
     return row
 
 
-def _columns(pool: Pool, table: Table, row: IntN) -> dict[str, NDArray[Any]]:
+def _columns(pool: Pool, n_chars: IntN, table: Table, row: IntN) -> dict[str, NDArray[Any]]:
     """What every method gets, and the numbers in pool order, NaN where a sample has no row."""
-    with store.connect() as con:
-        n_chars = pools.response_chars(con, pool.name)[: len(pool)]
     ids = [int(i[:HASH_DIGITS], 16) for i in pool.sample_ids]
     there = row >= 0
     numbers = {

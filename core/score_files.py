@@ -27,6 +27,7 @@ class Table:
     keys: tuple[str, ...]
     numbers: dict[str, FloatN]
     score: str  # the column to rank by, under its safe name
+    column: str  # and under its own
 
 
 def read(path: Path, key: str, score: str = "") -> Table:
@@ -62,11 +63,13 @@ def read(path: Path, key: str, score: str = "") -> Table:
         got = rows[bad].row.get(chosen)
         raise RecordError(rows[bad].where, f"its {chosen} is not a number", got=got, do=do)
     safe = _safe_names(path, numeric)
-    return Table(keys, {safe[n]: np.array(found[n], np.float64) for n in numeric}, safe[chosen])
+    return Table(
+        keys, {safe[n]: np.array(found[n], np.float64) for n in numeric}, safe[chosen], chosen
+    )
 
 
 def key_text(value: object) -> str:
-    """A key as text, the same for 7, 7.0 and " 7"; "" where there is none."""
+    """A key as text, the same for the numbers 7 and 7.0; "" where there is none."""
     return (as_text(value) or "").strip()
 
 

@@ -49,7 +49,7 @@ def question(sample: Sample) -> Question | None:
         return None
     try:
         options = json.loads(str(sample.meta.get("options", "")))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(options, dict) or not options:
         return None

@@ -59,7 +59,9 @@ class AnswerEntropy(Method):
         " chunks of equal size, the remainder at the high end left out",
     )
     low: float = Field(0.25, ge=0, le=1, description="lower bound of the middle band")
-    high: float = Field(0.75, ge=0, le=1, description="lower bound of the hard band")
+    high: float = Field(
+        0.75, ge=0, le=1, validate_default=True, description="lower bound of the hard band"
+    )
     chunks: int = Field(6, ge=2, le=100, description="number of chunks, with cuts=chunks")
 
     @field_validator("high")
@@ -82,27 +84,24 @@ class AnswerEntropy(Method):
         entropy = over_letters if self.score_over == "options" else vocabulary
         excluded = self._unusable(choice, predicted, np.asarray(x["answer_over_long"], bool))
         seen = ~np.any(list(excluded.values()), axis=0)
-        excluded["the entropy is not a number"] = seen & ~np.isfinite(entropy)
         usable = seen & np.isfinite(entropy)
-        normalised = entropy / np.max(entropy[usable], initial=0.0) if usable.any() else entropy
+        excluded["the entropy is not a number"] = seen & ~usable
+        top = np.max(entropy[usable], initial=0.0)
+        normalised = np.where(usable, entropy / (top or 1.0), np.nan)
         band = self._bands(entropy, normalised, usable)
         excluded["left over by the chunks"] = usable & (band < 0)
         asked = choice & np.isfinite(vocabulary)
-        return Scores(
-            np.where(band >= 0, entropy, np.nan),
-            group=band,
-            excluded=excluded,
-            diagnostics={
-                "entropy": vocabulary,
-                "entropy_normalised": np.where(usable, normalised, np.nan),
-                "option_entropy": over_letters,
-                "correct": np.where(asked & (gold >= 0), predicted == gold, np.nan),
-                "predicted": np.where(asked, predicted, np.nan),
-                "gold": np.where(choice, gold, np.nan),
-                "label_log_probability": gold_log_p,  # reads the label: never a predictor
-                "band": np.where(band >= 0, band, np.nan),
-            },
-        )
+        diagnostics = {
+            "entropy": vocabulary,
+            "entropy_normalised": normalised,
+            "option_entropy": over_letters,
+            "correct": np.where(asked & (gold >= 0), predicted == gold, np.nan),
+            "predicted": np.where(asked, predicted, np.nan),
+            "gold": np.where(choice, gold, np.nan),
+            "label_log_probability": gold_log_p,  # reads the label: never a predictor
+            "band": np.where(band >= 0, band, np.nan),
+        }
+        return Scores(np.where(band >= 0, entropy, np.nan), band, excluded, diagnostics)
 
     def _unusable(self, choice: MaskN, predicted: IntN, over_long: MaskN) -> dict[str, MaskN]:
         """Reasons that have nothing to do with the pool's other samples."""
@@ -122,9 +121,7 @@ class AnswerEntropy(Method):
         if self.cuts == "chunks":
             band[usable] = even_chunks(own, self.chunks)
         elif self.cuts == "absolute":
-            # where no entropy is above 0 there is nothing to share: all are easy
-            share = np.nan_to_num(normalised[usable])
-            band[usable] = bands(share, self.low, self.high)
+            band[usable] = bands(normalised[usable], self.low, self.high)
         elif len(own):
             band[usable] = bands(own, *np.quantile(own, [self.low, self.high]))
         return band
