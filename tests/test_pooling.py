@@ -1,7 +1,6 @@
 """Pooled hidden states against one text at a time, by loops."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -84,7 +83,9 @@ def test_answers_are_pooled_as_one_at_a_time(
                 start = len(asked) if span == "answer" else 0
                 wanted.append(alone(engine, ids, start, pooling))
             np.testing.assert_allclose(found["vector"][i], wanted, rtol=0, atol=1e-3)
-            np.testing.assert_allclose(found["gram"][i], np.array(wanted) @ np.array(wanted).T, **CLOSE)
+            np.testing.assert_allclose(
+                found["gram"][i], np.array(wanted) @ np.array(wanted).T, **CLOSE
+            )
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 150])

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from scipy import stats
 
 from core.blocks import plan
 from core.domain import Sample, Turn
-from core.engines import Sampling, draws, sampling
+from core.engines import Sampling, sampling
 from core.engines.draws import BLOCK, GOLDEN, draw, exponential, key, nucleus, splitmix
 from core.engines.hardware import Precision
 from core.engines.hf import HFEngine
@@ -278,20 +277,3 @@ def test_the_models_own_end_tokens_count(make: MakeEngine, samples: Sequence[Sam
     found = engine.answers(samples, WILD, 4096)
     assert found["ended"].mean() > 0.9 > usual["ended"].mean()
     assert found["n_tokens"].mean() < usual["n_tokens"].mean() / 2
-
-
-# the real thing
-
-
-@pytest.mark.model
-def test_the_embedded_model_answers_in_english(embedded: Checkpoint) -> None:
-    engine = HFEngine(embedded, CPU)
-    calm = Sampling(k=3, temperature=0.3, top_p=0.9, max_new_tokens=16, seed=1)
-    asked = [ask("How do plants make food?"), ask("Name three primary colours.")]
-    found = engine.answers(asked, calm, 4096)
-    assert rows(engine.answers(asked, calm, 4096)) == rows(found)
-    for answers, word in zip(found["text"], ("photosynthesis", "colours"), strict=True):
-        for text in map(bytes.decode, answers):
-            assert word in text
-            assert text.isascii()
-            assert "<|" not in text

@@ -99,7 +99,7 @@ class AnswerDivergence(Method):
             "answer_tokens": n_tokens.mean(1),
             "answers_ended": np.asarray(x["answers_ended"], np.float64).mean(1),
             "over_long": np.asarray(x["answers_over_long"], bool),
-            "cosines": gram.reshape(len(gram), -1).astype(np.float32),
+            "cosines": gram.reshape(len(gram), gram.shape[1] ** 2).astype(np.float32),
             "bin": instruction_bins(x["instructions_vector"], x["id_hash"], self.bins, self.seed),
         }
 
