@@ -263,9 +263,8 @@ def transcripts(samples: Sequence[Sample], tokenizer: Any) -> list[list[int]]:
 
 
 def before_last_response(sample: Sample) -> tuple[Turn, ...]:
-    """The turns that the last response answers; all of them where nothing is answered."""
-    answered = [k for k, turn in enumerate(sample.turns) if turn.role == "assistant"]
-    return sample.turns[: answered[-1]] if answered else sample.turns
+    """The turns that the last response answers; all of them where the last has no response."""
+    return sample.turns[:-1] if sample.turns[-1].role == "assistant" else sample.turns
 
 
 def end_ids(tokenizer: Any) -> frozenset[int]:

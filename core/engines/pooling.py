@@ -50,8 +50,8 @@ def mean_layers(states: "Sequence[torch.Tensor]", layers: Sequence[int]) -> "tor
     """Mean in float32 of some of the L+1 hidden states (b, T, d), the embeddings being first."""
     import torch
 
-    chosen: torch.Tensor = torch.stack([states[k].float() for k in layers])
-    return chosen.mean(0)
+    mean: torch.Tensor = torch.stack([states[k].float() for k in layers]).mean(0)
+    return mean
 
 
 def weighted_mean(hidden: "torch.Tensor", weights: "torch.Tensor") -> "torch.Tensor":
@@ -63,7 +63,8 @@ def weighted_mean(hidden: "torch.Tensor", weights: "torch.Tensor") -> "torch.Ten
 
     total = weights.sum(1, keepdim=True).clamp(min=1e-12)
     mean = torch.einsum("bt,btd->bd", weights, hidden) / total
-    return mean / (mean.norm(dim=1, keepdim=True) + 1e-12)
+    unit: torch.Tensor = mean / (mean.norm(dim=1, keepdim=True) + 1e-12)
+    return unit
 
 
 def cosines(vectors: NDArray[Any]) -> NDArray[np.float64]:
