@@ -5,7 +5,7 @@ the engine of the last checkpoint, and measures only what no part on disk holds.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,7 @@ class Measuring:
     blocks_in: Path | None = None  # where parts are kept, the cache's own folder by default
     _bases: dict[str, Checkpoint] = field(default_factory=dict)
     _warmed: dict[tuple[Any, ...], Warmed] = field(default_factory=dict)
-    _engine: tuple[str, Engine] | None = None
+    _engine: tuple[tuple[str, Precision], Engine] | None = None
 
     def arrays(self, needs: Mapping[str, Signal]) -> tuple[Arrays, dict[str, Measured]]:
         """Measure all needs; the arrays by `need_column`, and what was measured by need."""
@@ -103,7 +103,8 @@ class Measuring:
         """Measure what no part holds of a signal, and of the signal it comes after."""
         before = self.measure(signal.after) if signal.after is not None else None
         checkpoint, extra = self.checkpoint(signal)
-        shaped_by = [signal.key(), checkpoint.key, self.precision.key, self.max_tokens]
+        precision = self._precision(signal)
+        shaped_by = [signal.key(), checkpoint.key, precision.key, self.max_tokens]
         if before is not None:
             shaped_by.append(before.folder.name)
         folder = (self.blocks_in or config.folder("blocks")) / content_hash(shaped_by)
@@ -128,7 +129,7 @@ class Measuring:
         todo: Sequence[str],
         name: str,
     ) -> None:
-        engine, fetch = self._loaded(checkpoint), self._fetch(signal)
+        engine, fetch = self._loaded(checkpoint, self._precision(signal)), self._fetch(signal)
         given = before.folder if before is not None else None
         task = blocks.Task(signal, engine, fetch, folder, self.max_tokens, given)
         planned, unit = blocks.planned(todo, signal, engine, fetch)
@@ -197,10 +198,16 @@ class Measuring:
         with store.connect() as con:
             return pools.read_samples(con, self.pool.name, ids)
 
-    def _loaded(self, checkpoint: Checkpoint) -> Engine:
+    def _precision(self, signal: Signal) -> Precision:
+        """That of the run; on a processor, float32 for what a rounding error would change."""
+        steady = signal.steady and self.precision.device == "cpu"
+        return replace(self.precision, dtype="fp32") if steady else self.precision
+
+    def _loaded(self, checkpoint: Checkpoint, precision: Precision) -> Engine:
         """The engine of a checkpoint; one is kept, so that two signals of a model load it once."""
-        if self._engine is None or self._engine[0] != checkpoint.key:
-            self._engine = (checkpoint.key, loader.load(checkpoint, self.precision))
+        key = (checkpoint.key, precision)
+        if self._engine is None or self._engine[0] != key:
+            self._engine = (key, loader.load(checkpoint, precision))
         return self._engine[1]
 
 

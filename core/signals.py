@@ -45,6 +45,11 @@ class Signal(ABC):
         """Samples in a block, where their number makes the work; 0 where their tokens do."""
         return 0
 
+    @property
+    def steady(self) -> bool:
+        """Whether a rounding error can change the result altogether, so that bf16 will not do."""
+        return False
+
     def key(self) -> list[Any]:
         """What shapes the numbers, the checkpoint and the precision aside."""
         shown = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in WHO}
@@ -107,6 +112,11 @@ class Answers(Signal):
         """Enough rows at once for a fast decoding, few enough for blocks of some seconds."""
         tokens = self.sampling.k * self.sampling.max_new_tokens  # a sample's, at most
         return min(64, max(8, ROUND_TOKENS // tokens))
+
+    @property
+    def steady(self) -> bool:
+        """One token that falls otherwise makes another text; in bf16 a neighbour can do that."""
+        return True
 
     def measure(
         self, batch: Sequence[Sample], engine: Engine, max_tokens: int, given: Arrays
