@@ -1,12 +1,15 @@
 """Every page without a browser: with no store, with a store without scores, and with scores."""
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from core import config, pools, runs
 from core.domain import RunSpec
+from core.methods.differential_entropy import DifferentialEntropy
 from pages.ui.frame import ENTRIES
 from pages.ui.glossary import TERMS
 
@@ -147,6 +150,78 @@ def test_a_live_knob_reranks_without_a_model():
     assert page.button(key="frame_param_trim_low").label == "trim low 0.4"
     page.button(key="frame_param_trim_low").click().run()
     assert page.number_input(key="recipe_knob_trim_low").value == 0.1
+
+
+@pytest.mark.usefixtures("scored")
+def test_a_policy_and_its_parameters_are_part_of_the_recipe():
+    page = open_page("pages/recipe.py")
+    box = page.selectbox(key="recipe_policy")
+    assert box.value == "top"
+    assert "Queries in turns" not in box.options  # this method knows no queries
+    box.set_value("random").run()
+    assert not page.exception
+    assert "**6** of 60 kept" in text_of(page)
+    page.number_input(key="recipe_policy_random_seed").set_value(7).run()
+    assert page.session_state["state"].recipe.policy_params == {"seed": 7}
+    page.switch_page("pages/export.py").run()
+    assert "--policy random --policy-set seed=7" in text_of(page)
+    page.button(key="frame_undo").click().run()
+    page.button(key="frame_undo").click().run()
+    assert "--policy top" in text_of(page)
+
+
+def scored_in_groups(monkeypatch):
+    """The scores of the run, with three bands and three queries as other methods give them."""
+    score = DifferentialEntropy.score
+
+    def grouped(self, x):
+        scores = score(self, x)
+        n = len(scores.value)
+        near = np.cos(np.arange(n * 3)).reshape(n, 3).astype(np.float32)
+        return replace(scores, group=np.arange(n) % 3, similarity=near)
+
+    monkeypatch.setattr(DifferentialEntropy, "score", grouped)
+
+
+@pytest.mark.usefixtures("scored")
+def test_a_parameter_that_a_policy_refuses_is_one_sentence_and_changes_nothing(monkeypatch):
+    scored_in_groups(monkeypatch)
+    page = open_page("pages/recipe.py")
+    page.selectbox(key="recipe_policy").set_value("bands").run()
+    page.text_input(key="recipe_policy_bands_bands").set_value("2 9").run()
+    assert not page.exception
+    assert "no sample is in this band" in page.warning[0].value
+    assert page.text_input(key="recipe_policy_bands_bands").value == "all"
+    page.text_input(key="recipe_policy_bands_bands").set_value("2 0").run()
+    assert not page.warning
+    assert page.session_state["state"].recipe.policy_params == {"bands": "2 0"}
+
+
+@pytest.mark.usefixtures("scored")
+def test_what_a_person_should_know_about_the_choice_is_shown(monkeypatch):
+    scored_in_groups(monkeypatch)
+    page = open_page("pages/recipe.py")
+    page.selectbox(key="recipe_policy").set_value("knn_uniform").run()
+    assert not page.exception
+    assert page.warning[0].value.startswith("K hit its cap of 48 neighbours")
+    for policy in ("round_robin", "water_filling", "quotas", "optimal_transport", "max_mean"):
+        page.selectbox(key="recipe_policy").set_value(policy).run()
+        assert not page.exception
+        assert page.selectbox(key="recipe_policy").value == policy
+
+
+@pytest.mark.usefixtures("scored")
+def test_a_recipe_that_can_no_longer_be_applied_leaves_a_way_back(monkeypatch):
+    scored_in_groups(monkeypatch)
+    page = open_page("pages/recipe.py")
+    page.selectbox(key="recipe_policy").set_value("bands").run()
+    page.session_state["state"].change(policy_params={"bands": "5"})  # as if bands had changed
+    page.run()
+    assert not page.exception
+    assert "no sample is in this band" in page.error[0].value
+    page.button(key="frame_undo").click().run()
+    assert not page.error
+    assert "**6** of 60 kept" in text_of(page)
 
 
 @pytest.mark.usefixtures("scored")

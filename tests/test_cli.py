@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from calls import FAKE, METHOD, ended, jsonl, parts, python, rows, sftlens, start
 
-from core import cli, config, store
+from core import cli, config, methods, policies, store
 
 SELECT = ("select", "pool", "--method", METHOD, "--budget", "10")
 
@@ -213,6 +213,9 @@ OF_SELECT: list[tuple[tuple[str, ...], str]] = [
         ("--policy", "best"),
         "--policy: there is no policy by this name. Got 'best'. Use one of: bands",
     ),
+    (("--policy", "random", "--policy-set", "nope=1"), "random.nope: there is no such parameter"),
+    (("--policy", "trim", "--policy-set", "low=2"), "trim.low: input should be less than 0.5"),
+    (("--policy", "quotas"), f"--policy quotas: needs the group of each sample, which {METHOD}"),
     (("--rule", "nope<=1"), "rule nope: there is no such column. Use one of: base_entropy"),
     (("--rule", "n_tokens=1"), "--rule: is not a rule. Got 'n_tokens=1'. Write COLUMN<=NUMBER"),
     (("--set", "seed=7"), "these parameters need new measurements. Score again: sftlens score"),
@@ -232,6 +235,28 @@ def test_a_mistake_of_select_is_one_line_and_writes_nothing(
     given = [*SELECT, "--out", tmp_path / "out", *(places.get(word, word) for word in words)]
     assert told in refused(*given)
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_policies_are_listed_with_what_they_need_and_their_parameters() -> None:
+    listed = done("policies").splitlines()
+    assert [line.split()[0] for line in listed] == list(policies.catalogue())
+    assert next(line for line in listed if line.startswith("quotas")).endswith("(needs group)")
+    shown = done("policies", "water_filling")
+    assert all(name in shown for name in policies.build("water_filling").model_dump())
+    assert "no policy by this name" in refused("policies", "nope")
+
+
+def test_select_spends_as_the_method_does_unless_told_otherwise(
+    scored: Path, tmp_path: Path
+) -> None:
+    done(*SELECT, "--out", tmp_path / "usual")
+    done(*SELECT, "--policy", "random", "--policy-set", "seed=7", "--out", tmp_path / "drawn")
+    usual, drawn = (
+        json.loads((tmp_path / name / "manifest.json").read_text())["recipe"]
+        for name in ("usual", "drawn")
+    )
+    assert (usual["policy"], usual["policy_params"]) == (methods.catalogue()[METHOD].policy, {})
+    assert (drawn["policy"], drawn["policy_params"]) == ("random", {"seed": 7})
 
 
 def test_a_mistake_before_anything_is_imported_says_so() -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import signal
 from pathlib import Path
@@ -273,6 +274,39 @@ def test_a_run_speaks_of_its_first_samples_when_the_pool_has_grown(
     assert len(read(made.folder, "rejected", layout)) + len(
         read(made.folder, "subset", layout)
     ) == len(RECORDS)
+
+
+def test_a_policy_with_its_parameters_seed_and_notes_is_in_the_manifest_and_replayed(
+    recipe: Recipe, tmp_path: Path
+) -> None:
+    drawn = {"policy": "random", "policy_params": {"seed": 7}}
+    made = export.export(recipe.model_copy(update=drawn), Layout(), tmp_path / "out")
+    assert made["recipe"] | drawn == made["recipe"]
+    assert made["seeds"]["policy_seed"] == 7
+    assert made["policy_notes"] == []
+    assert replay(tmp_path / "out" / "manifest.json").differences == ()
+    other = drawn | {"policy_params": {"seed": 8}}
+    again = export.export(recipe.model_copy(update=other), Layout(), tmp_path / "other")
+    assert again["files"] != made["files"]
+    assert again["recipe_key"] != made["recipe_key"]
+
+
+def test_a_manifest_from_before_policies_had_parameters_is_replayed(
+    recipe: Recipe, tmp_path: Path
+) -> None:
+    made = export.export(recipe, Layout(), tmp_path / "out")
+    del made["recipe"]["policy_params"], made["policy_notes"]
+    (tmp_path / "out" / "manifest.json").write_text(json.dumps(made), "utf8")
+    assert replay(tmp_path / "out" / "manifest.json").differences == ()
+
+
+def test_the_command_line_of_a_recipe_writes_the_same_files(recipe: Recipe, tmp_path: Path) -> None:
+    made = recipe.model_copy(update={"policy": "trim", "policy_params": {"high": 0.25}})
+    export.export(made, Layout(), tmp_path / "out")
+    words = shlex.split(export.command(made, Layout(), str(tmp_path / "typed")))
+    done = sftlens(*words[1:])
+    assert done.returncode == 0, done.stderr
+    assert hashes(tmp_path / "typed") == hashes(tmp_path / "out")
 
 
 def test_a_tampered_manifest_says_what_differs(recipe: Recipe, tmp_path: Path) -> None:

@@ -139,6 +139,38 @@ def test_a_recipe_that_cannot_be_is_one_sentence(field: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("policy", "lacks"),
+    [("quotas", "group"), ("round_robin", "similarity"), ("knn_kde", "features")],
+)
+def test_a_policy_without_what_it_needs_is_one_sentence(policy: str, lacks: str) -> None:
+    with pytest.raises(BudgetError, match=f"--policy {policy}: needs the {lacks} of each sample"):
+        apply(recipe(policy=policy), scored([1.0]), columns(1))
+
+
+def test_a_policy_sees_groups_sources_queries_and_ids_of_the_samples_the_rules_leave() -> None:
+    made = {"policy": "water_filling", "policy_params": {"by_source": True, "draw": "best"}}
+    scores = Scores(np.arange(6.0), group=np.array([0, 0, 1, 1, 1, 1]))
+    source, rules = np.array([0, 0, 0, 1, 1, 1]), (Rule(column="n_tokens", low=1),)
+    subset = apply(recipe(**made, rules=rules, budget="3"), scores, columns(6), source)
+    assert subset.chosen.tolist() == [2, 5, 4]
+    assert subset.verdict[3] == "budget: not among the 3 that water_filling takes"
+    over = apply(recipe(**made, rules=rules, budget="9"), scores, columns(6), source)
+    assert over.notes == ("The budget asks for 9 samples, and all 5 are taken.",)
+    draws = [
+        apply(recipe(policy="random", budget="3"), scores, columns(6), id_hash=ids).chosen
+        for ids in (np.arange(6), np.arange(6)[::-1])
+    ]
+    assert draws[0].tolist() == (5 - draws[1]).tolist()
+
+
+def test_every_parameter_of_a_policy_is_part_of_the_key_and_none_is_no_change() -> None:
+    old = BASE | {"params": {}, "rules": [], "policy": "top", "budget": "10%"}
+    assert recipe().key == recipe(policy_params={}).key == Recipe.load(old).key
+    keys = {recipe(policy="random", policy_params={"seed": s}).key for s in range(3)}
+    assert len(keys | {recipe(policy="random").key, recipe().key}) == 5
+
+
+@pytest.mark.parametrize(
     ("text", "column", "low", "high"),
     [
         ("x<=1", "x", None, 1.0),

@@ -39,6 +39,17 @@ def pool_names() -> list[str]:
         return list(views.pools(con)["pool"])
 
 
+def test_sources_are_counted_in_order_of_name() -> None:
+    names = ["b", "é", "a", "b", "Z"]
+    texts = [Turn("user", str(i)) for i in range(len(names))]
+    add(
+        "p",
+        [Sample((text, Turn("assistant", "x")), s) for text, s in zip(texts, names, strict=True)],
+    )
+    with store.connect() as con:
+        assert views.source_codes(con, "p").tolist() == [sorted(set(names)).index(s) for s in names]
+
+
 def test_an_empty_file_gets_every_step_once_and_in_order() -> None:
     for _ in range(2):
         with store.connect(write=True) as con:

@@ -36,8 +36,8 @@ def _mixed(ids: IntN, seed: int) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
     """(n,) 64 bits in which every bit of id and seed counts: the finaliser of SplitMix64."""
     step, one, two = np.array([0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB], "u8")
     state = np.asarray(ids, np.uint64)
-    for word in (np.uint64(seed), np.uint64(0)):  # the seed goes in between two rounds
-        state = state + step  # unsigned numbers wrap around, as they should
+    for word in np.array([[seed], [0]], np.uint64):  # the seed goes in between two rounds
+        state = state + step  # unsigned arrays wrap around, as they should
         state = (state ^ (state >> np.uint64(30))) * one
         state = (state ^ (state >> np.uint64(27))) * two
         state = (state ^ (state >> np.uint64(31))) ^ (word * step)
