@@ -210,14 +210,19 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @cli.command()
 @click.argument("pool")
 @click.argument("method", required=False)
-@click.option("--all", "every", is_flag=True, help="Score with every method, sharing what can be.")
+@click.option(
+    "--all",
+    "every",
+    is_flag=True,
+    help="Score with every method, sharing what can be, and make the maps.",
+)
 @click.option("--query", default="", help="The query set, for methods that need one.")
 @_run_options
 def score(
     pool: str, method: str | None, every: bool, params: tuple[str, ...], **options: Any
 ) -> None:
     """Score POOL with METHOD. Goes on where a stopped run was; the same again is free."""
-    from core import runs
+    from core import mapping, runs
     from core.domain import RunSpec
 
     if bool(method) == every:
@@ -231,6 +236,8 @@ def score(
         _told(finished)
     if not spec.query:
         note("methods that need a query set were left out; name one with --query")
+    for made in mapping.make_all(pool, _progress()):
+        echo(f"map {made.map_id}: {made.of}, {made.n:,} samples, {len(made.labels)} clusters")
 
 
 def _told(finished: Any) -> None:

@@ -48,6 +48,20 @@ def make(
     return make_from(pool, of, *found, seed, progress)
 
 
+def make_all(name: str, progress: Progress | None = None) -> list[StoredMap]:
+    """Every map of a pool that can be made: of its instructions, and of what its runs measured.
+
+    Raises: as `make`.
+    """
+    made = [make(name, progress=progress)]
+    for of in RUNS:
+        with store.connect() as con:
+            there = stored_runs.has_run(con, name, RUNS[of])
+        if there:
+            made.append(make(name, of, progress=progress))
+    return made
+
+
 def _instructions(
     pool: Pool, progress: Progress
 ) -> tuple[NDArray[np.float32], MaskN, dict[str, Any]]:

@@ -83,6 +83,7 @@ class Measuring:
         ids = self.pool.sample_ids
         x.offer("id_hash", lambda: np.array([int(i[:HASH_DIGITS], 16) for i in ids], np.int64))
         x.offer("n_chars", self._response_chars)
+        x.offer("n_tokens", self._response_tokens)
         return x, done
 
     def _offer(self, x: Arrays, name: str, signal: Signal, done: Measured) -> None:
@@ -98,6 +99,14 @@ class Measuring:
     def _response_chars(self) -> NDArray[Any]:
         with store.connect() as con:
             return pools.response_chars(con, self.pool.name)[: len(self.pool)]
+
+    def _response_tokens(self) -> NDArray[Any]:
+        """Response tokens of each sample under the run's own model, (n,); no weights are read."""
+        engine = loader.load(self.base(), self.precision)
+        ids = self.pool.sample_ids
+        chunks = [ids[k : k + blocks.PLAN_CHUNK] for k in range(0, len(ids), blocks.PLAN_CHUNK)]
+        counts = [engine.response_lengths(self._pool_fetch(chunk), "chat") for chunk in chunks]
+        return np.concatenate(counts)
 
     def measure(self, signal: Signal) -> Measured:
         """Measure what no part holds of a signal, and of the signal it comes after."""

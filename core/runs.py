@@ -21,6 +21,7 @@ from core.progress import Progress, duration
 from core.store import pools
 from core.store import runs as stored
 
+COMMON = ("id_hash", "n_chars", "n_tokens")  # stored with every run: policies and rules read them
 WARMS_ALL = "gradient_similarity"  # whose warm-up serves every method of `score --all`
 
 
@@ -147,7 +148,8 @@ def _execute(
     x, done = measuring.arrays(method.needs())
     reduced = method.reduce(x)
     scores = method.score(reduced)
-    scores = replace(scores, diagnostics={**reduced, **scores.diagnostics})
+    common = {name: x[name] for name in COMMON if name not in reduced}
+    scores = replace(scores, diagnostics={**common, **reduced, **scores.diagnostics})
     card = {
         "model": spec.model,
         "base": measuring.base().card(),

@@ -57,6 +57,7 @@ def inputs(method: Method, n: int = MANY, seed: int = 0) -> dict[str, np.ndarray
     """Invented measurements, some of them unusable, for whatever a method needs."""
     rng = np.random.default_rng(seed)
     x: dict[str, np.ndarray] = {"id_hash": rng.integers(0, 2**52, n), "n_chars": np.arange(n) % 50}
+    x["n_tokens"] = np.arange(n) % 9 + 1
     for name, signal in method.needs().items():
         x |= {f"{name}_{column}": array for column, array in measured(signal, n).items()}
         if signal.warm_up is not None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from core import pools, runs, store
+from core import mapping, pools, runs, store
 from core.domain import RunSpec
 from core.methods import catalogue
 from core.progress import Progress
@@ -40,13 +40,15 @@ SETTINGS: Mapping[str, Any] = {
 
 
 def run(samples: int = SAMPLES, progress: Progress | None = None) -> list[stored.Run]:
-    """Import the demo pool and its query set, and score the pool with every method."""
+    """Import the demo pool and its query set, score the pool with every method, make its maps."""
     progress = progress or Progress(quiet=True)
     name = "demo" if samples == SAMPLES else f"demo-{samples}"
     pools.import_files([FOLDER / "pool.jsonl"], name, limit=samples)
     pools.import_files([FOLDER / "query.jsonl"], QUERY, "query")
     spec = RunSpec(name, "", SETTINGS, query=QUERY)
-    return [finished.run for finished in runs.execute_all(spec, progress)]
+    scored = [finished.run for finished in runs.execute_all(spec, progress)]
+    mapping.make_all(name, progress)
+    return scored
 
 
 def report(scored: list[stored.Run]) -> str:

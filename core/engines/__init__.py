@@ -65,6 +65,10 @@ class Engine(Protocol):
         """Tokens of prompt and response together, (b,); needs the tokenizer only."""
         ...
 
+    def response_lengths(self, samples: Sequence[Sample], template: Template) -> IntN:
+        """Tokens that a trainer would learn from, (b,); needs the tokenizer only."""
+        ...
+
     def token_stats(
         self, samples: Sequence[Sample], template: Template, max_tokens: int
     ) -> dict[str, NDArray[Any]]:

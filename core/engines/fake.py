@@ -34,6 +34,10 @@ class FakeEngine:
         """Words of the whole conversation plus one a turn."""
         return np.array([sum(_words(t.content) for t in s.turns) for s in samples], np.int64)
 
+    def response_lengths(self, samples: Sequence[Sample], template: Template) -> IntN:
+        """Words of the response, and one for its end."""
+        return np.array([_words(s.response) for s in samples], np.int64)
+
     def token_stats(
         self, samples: Sequence[Sample], template: Template, max_tokens: int
     ) -> dict[str, NDArray[Any]]:
@@ -44,7 +48,7 @@ class FakeEngine:
         nll = np.where(over_long, np.nan, 0.8 * entropy + 0.6 * draws[:, 1])
         if template == "bare":  # mostly harder without the instruction
             nll = 1.3 * nll - 0.2
-        n_tokens = np.array([_words(s.response) for s in samples], np.int64)
+        n_tokens = self.response_lengths(samples, template)
         return {"nll": nll, "entropy": entropy, "n_tokens": n_tokens, "over_long": over_long}
 
     def answer_token(

@@ -124,6 +124,10 @@ class HFEngine:
         """See `Engine.lengths`."""
         return np.array([len(e) for e in self.encoded(samples, template)], np.int64)
 
+    def response_lengths(self, samples: Sequence[Sample], template: Template) -> IntN:
+        """See `Engine.response_lengths`."""
+        return np.array([int(e.scored.sum()) for e in self.encoded(samples, template)], np.int64)
+
     def encoded(self, samples: Sequence[Sample], template: Template) -> list[Encoded]:
         """See `templates.encode`; a text is tokenised once in a process."""
         return encoded(samples, self.tokenizer, self._tokenizer_key, template)

@@ -91,6 +91,10 @@ class SentenceEngine:
         """Not for an embedder: raises ModelError."""
         self._cannot("give the likelihood of a response")
 
+    def response_lengths(self, samples: Sequence[Sample], template: Template) -> IntN:
+        """Not for an embedder: raises ModelError."""
+        self._cannot("tell a response from its prompt")
+
     def answer_token(
         self, samples: Sequence[Sample], wording: Wording, max_tokens: int
     ) -> dict[str, NDArray[Any]]:

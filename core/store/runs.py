@@ -118,6 +118,16 @@ def _arrow(column: NDArray[Any]) -> "pa.Array":
     return pa.FixedSizeListArray.from_arrays(flat, column.shape[1])
 
 
+def has_run(con: Connection, pool: str, method: str) -> bool:
+    """Whether the pool as it is now was scored with a method."""
+    row = con.execute(
+        "SELECT count(*) FROM runs JOIN pools USING (pool, fingerprint)"
+        " WHERE pool = ? AND method = ?",
+        [pool, method],
+    ).fetchone()
+    return bool(row and row[0])
+
+
 def run_columns(con: Connection, run_id: str) -> dict[str, NDArray[Any]]:
     """Every column of a run's table as arrays in pool order; NULL numbers become NaN.
 
