@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from core import blocks, calibration, config, models, store
 from core.calibration import Warmed
-from core.domain import Pool, Sample, WarmUp, content_hash
+from core.domain import Pool, Sample, WarmUp, content_hash, id_hash
 from core.engines import Engine, loader
 from core.engines.hardware import Precision
 from core.executors import Executor
@@ -22,8 +22,6 @@ from core.models import Checkpoint
 from core.progress import Progress
 from core.signals import Signal
 from core.store import pools
-
-HASH_DIGITS = 13  # of a sample id: 52 bits, which a float64 holds exactly
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ class Measuring:
             done[name] = self.measure(signal)
             self._offer(x, name, signal, done[name])
         ids = self.pool.sample_ids
-        x.offer("id_hash", lambda: np.array([int(i[:HASH_DIGITS], 16) for i in ids], np.int64))
+        x.offer("id_hash", lambda: id_hash(ids))
         x.offer("n_chars", self._response_chars)
         x.offer("n_tokens", self._response_tokens)
         return x, done

@@ -81,6 +81,8 @@ class TokenStats(Signal):
     A loss trajectory is this signal at every saved checkpoint of a proxy.
     """
 
+    VERSION: ClassVar[int] = 2
+
     def measure(
         self, batch: Sequence[Sample], engine: Engine, max_tokens: int, given: Arrays
     ) -> dict[str, NDArray[Any]]:

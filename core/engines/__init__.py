@@ -75,7 +75,8 @@ class Engine(Protocol):
         """NLL and entropy of the response.
 
         Returns arrays (b,): `nll` and `entropy`, means in nats per response token, NaN where
-        nothing was scored; `n_tokens`, response tokens scored; `over_long`.
+        nothing was scored; `n_tokens`, response tokens scored; `over_long`; `vocabulary`, the
+        number of tokens that the entropy is over.
         """
         ...
 

@@ -49,7 +49,13 @@ class FakeEngine:
         if template == "bare":  # mostly harder without the instruction
             nll = 1.3 * nll - 0.2
         n_tokens = self.response_lengths(samples, template)
-        return {"nll": nll, "entropy": entropy, "n_tokens": n_tokens, "over_long": over_long}
+        return {
+            "nll": nll,
+            "entropy": entropy,
+            "n_tokens": n_tokens,
+            "over_long": over_long,
+            "vocabulary": np.full(len(samples), 1000),
+        }
 
     def answer_token(
         self, samples: Sequence[Sample], wording: Wording, max_tokens: int
@@ -150,7 +156,7 @@ class FakeEngine:
         gradient /= norm[:, None] + 1e-12
         unscored = stats["over_long"] | (stats["n_tokens"] == 0)
         gradient[unscored], norm[unscored] = 0, 0
-        del stats["entropy"]
+        del stats["entropy"], stats["vocabulary"]
         return stats | {"gradient": gradient.astype(np.float16), "norm": norm.astype(np.float32)}
 
     def _wait(self, samples: Sequence[Sample], max_tokens: int) -> NDArray[np.bool_]:

@@ -129,8 +129,25 @@ class HFEngine:
         return np.array([int(e.scored.sum()) for e in self.encoded(samples, template)], np.int64)
 
     def encoded(self, samples: Sequence[Sample], template: Template) -> list[Encoded]:
-        """See `templates.encode`; a text is tokenised once in a process."""
-        return encoded(samples, self.tokenizer, self._tokenizer_key, template)
+        """See `templates.encode`; a text is tokenised once in a process.
+
+        Raises:
+            ModelError: the tokenizer knows tokens that the model does not.
+        """
+        found = encoded(samples, self.tokenizer, self._tokenizer_key, template)
+        largest = max((int(e.ids.max()) for e in found if len(e)), default=0)
+        if largest >= self.vocabulary:
+            what = f"its tokenizer gives ids that its {self.vocabulary:,} embeddings do not have"
+            do = (
+                "Resize the model's embeddings to its tokenizer, or use the tokenizer it came with."
+            )
+            raise ModelError(self.checkpoint.name, what, got=largest, do=do)
+        return found
+
+    @cached_property
+    def vocabulary(self) -> int:
+        """Tokens that the model knows, from its config."""
+        return int(self.config.vocab_size)
 
     @cached_property
     def _tokenizer_key(self) -> str:
@@ -149,7 +166,13 @@ class HFEngine:
         rows = np.flatnonzero(~over_long & (n_tokens > 0))
         for batch in token_batches(rows, lengths, self.batch_tokens):
             nll[batch], entropy[batch] = self._means([tokens[i] for i in batch])
-        return {"nll": nll, "entropy": entropy, "n_tokens": n_tokens, "over_long": over_long}
+        return {
+            "nll": nll,
+            "entropy": entropy,
+            "n_tokens": n_tokens,
+            "over_long": over_long,
+            "vocabulary": np.full(len(samples), self.vocabulary),
+        }
 
     def answer_token(
         self, samples: Sequence[Sample], wording: Wording, max_tokens: int

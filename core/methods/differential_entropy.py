@@ -19,6 +19,7 @@ import numpy as np
 from pydantic import Field
 
 from core.domain import Arrays, FloatN, IntN, MaskN, Scores
+from core.errors import MethodError
 from core.methods import Method, WarmUpFields
 from core.policies.trim import tails
 from core.signals import Signal, TokenStats
@@ -34,6 +35,11 @@ class DifferentialEntropy(WarmUpFields, Method):
     columns = ("entropy_drop", "nll_drop", "n_tokens")
     pointwise = False  # the trimmed tails are shares of the pool
 
+    calibrated: str = Field(
+        "",
+        max_length=300,
+        description="name of a tuned model to compare the base model with, in place of a warm-up",
+    )
     text: Literal["chat", "alpaca", "instructdiff"] = Field(
         "chat",
         description="text that is scored: the model's chat template, the paper's Alpaca wording,"
@@ -60,15 +66,19 @@ class DifferentialEntropy(WarmUpFields, Method):
 
     def needs(self) -> Mapping[str, Signal]:
         """Token statistics under the base and under the calibrated model."""
-        return {
-            "base": TokenStats(template=self.text),
-            "calibrated": TokenStats(
-                checkpoint="calibrated", warm_up=self.warm_up(), template=self.text
-            ),
-        }
+        warm_up = None if self.calibrated else self.warm_up()
+        calibrated = TokenStats(
+            checkpoint="calibrated", model=self.calibrated, warm_up=warm_up, template=self.text
+        )
+        return {"base": TokenStats(template=self.text), "calibrated": calibrated}
 
     def score(self, x: Arrays) -> Scores:
-        """Value = -entropy_drop (higher is chosen earlier); see the module for the formulas."""
+        """Value = -entropy_drop (higher is chosen earlier); see the module for the formulas.
+
+        Raises:
+            MethodError: the two models' entropies are over different vocabularies.
+        """
+        _check_vocabulary(x)
         with np.errstate(invalid="ignore"):  # inf - inf is not a number, and excluded as such
             nll_drop = x["base_nll"] - x["calibrated_nll"]
             entropy_drop = x["base_entropy"] - x["calibrated_entropy"]
@@ -99,15 +109,26 @@ class DifferentialEntropy(WarmUpFields, Method):
             x["calibrated_over_long"], bool
         )
         few = n_tokens < self.min_tokens
+        apart = n_tokens != np.asarray(x.get("calibrated_n_tokens", n_tokens), np.int64)
         finite = np.isfinite(nll_drop) & np.isfinite(entropy_drop)
         unusable = {
             "longer than the token limit": over_long,
             "fewer response tokens than min_tokens": few & ~over_long,
-            "a measurement is not a number": ~finite & ~over_long & ~few,
+            "the two models cut the response into other tokens": apart & ~over_long & ~few,
+            "a measurement is not a number": ~finite & ~over_long & ~few & ~apart,
         }
-        if self.exclude_warm_up:
+        if self.exclude_warm_up and "calibrated_in_warm_up" in x:
             unusable["used for calibration"] = np.asarray(x["calibrated_in_warm_up"], bool)
         return unusable
+
+
+def _check_vocabulary(x: Arrays) -> None:
+    sizes = [set(np.unique(x.get(f"{c}_vocabulary", [])).tolist()) for c in ("base", "calibrated")]
+    if sizes[0] != sizes[1]:
+        got = " and ".join(", ".join(f"{size:,.0f}" for size in sorted(s)) for s in sizes)
+        what = "the base and the calibrated model have different vocabularies"
+        do = "Take a model that was tuned from the base model, its embeddings not resized."
+        raise MethodError("differential_entropy.calibrated", what, got=got, do=do)
 
 
 def selection_order(nll_drop: FloatN, entropy_drop: FloatN, rows: IntN) -> IntN:

@@ -130,6 +130,8 @@ def _other(method: Any, name: str) -> dict[str, Any]:
     field = type(method).model_fields[name]
     if isinstance(value, bool):
         return {name: not value}
+    if field.annotation is str:
+        return {name: f"{value}?"[:1] if value else "other"}
     if isinstance(value, str):
         return {name: next(o for o in field.annotation.__args__ if o != value)}
     return {name: value + 1 if isinstance(value, int) else value * 0.5 or 0.01}
