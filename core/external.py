@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core import runs, store
-from core.domain import Arrays, IntN, Pool, content_hash
+from core.domain import Arrays, IntN, Pool, content_hash, id_hash
 from core.errors import PoolError, RecordError
-from core.measuring import HASH_DIGITS
 from core.methods import Method, build
 from core.score_files import Table, key_text, read
 from core.store import pools
@@ -132,13 +131,12 @@ def _rows(own: Sequence[str], table: Table, key: str, pool: str, path: Path) -> 
 
 def _columns(pool: Pool, n_chars: IntN, table: Table, row: IntN) -> dict[str, NDArray[Any]]:
     """What every method gets, and the numbers in pool order, NaN where a sample has no row."""
-    ids = [int(i[:HASH_DIGITS], 16) for i in pool.sample_ids]
     there = row >= 0
     numbers = {
         name: np.where(there, column[np.where(there, row, 0)], np.nan)
         for name, column in table.numbers.items()
     }
-    own = {"id_hash": np.array(ids, np.int64), "n_chars": n_chars, "matched": there}
+    own = {"id_hash": id_hash(pool.sample_ids), "n_chars": n_chars, "matched": there}
     return numbers | own
 
 
