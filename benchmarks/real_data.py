@@ -38,7 +38,7 @@ LIGHT: Mapping[str, Mapping[str, Any]] = {
     "gradient_similarity": {"warm_up_rank": 8, "warm_up_alpha": 32, "checkpoints": 1},
     "answer_divergence": {"max_new_tokens": 32},
     "loss_trajectory": {
-        "proxy_adapter": "lora", "proxy_epochs": 3, "checkpoints": 3, "proxy_learning_rate": 2e-4,
+        "proxy_adapter": "lora", "proxy_epochs": 1, "checkpoints": 4, "proxy_learning_rate": 2e-4,
         "clusters": 4,
     },
 }  # fmt: skip

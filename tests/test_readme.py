@@ -5,6 +5,7 @@ import re
 from core import config
 from core.cli import cli
 from core.methods import catalogue
+from core.policies import catalogue as policies
 
 README = (config.ROOT / "README.md").read_text("utf8")
 
@@ -24,6 +25,10 @@ def test_the_quickstart_is_two_lines():
 
 def test_every_method_has_a_row():
     assert rows("Methods") == list(catalogue())
+
+
+def test_every_policy_has_a_row():
+    assert rows("Policies") == list(policies())
 
 
 def test_every_command_has_a_row():
