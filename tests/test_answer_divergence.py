@@ -31,7 +31,7 @@ def measured(
     for name, signal in needs.items():
         given = needs["answers"].measure(samples, engine, max_tokens, {}) if signal.after else {}
         columns = signal.measure(samples, engine, max_tokens, given)
-        x |= {f"{name}_{c}": a for c, a in columns.items() if c not in signal.WIDE}
+        x |= {f"{name}_{c}": a for c, a in columns.items()}
     x["id_hash"] = np.array([int(s.sample_id[:13], 16) for s in samples], np.int64)
     return x
 

@@ -158,7 +158,7 @@ MISTAKES: list[tuple[tuple[str, ...], str]] = [
     (("nonsense",), "No such command 'nonsense'"),
     (("score", "--nonsense"), "No such option"),
     (("score", "pool"), "Give a METHOD, or --all"),
-    (("score", "pool", "nope"), "there is no method by this name. Got 'nope'. Use one of: diff"),
+    (("score", "pool", "nope"), "there is no method by this name. Got 'nope'. Use one of: answer"),
     (("score", "nope", METHOD), "nope: there is no pool by this name. Use one of: pool"),
     (("score", "pool", METHOD, "--set", "trim_low=0.5"), f"{METHOD}.trim_low: input should be les"),
     (("score", "pool", METHOD, "--set", "trim_low=x"), "Got 'x'"),

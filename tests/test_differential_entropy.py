@@ -3,8 +3,10 @@
 from typing import Any
 
 import numpy as np
+import pytest
 
 from core.domain import Scores
+from core.errors import MethodError
 from core.methods import Method, build
 
 
@@ -95,6 +97,7 @@ def test_short_long_and_broken_samples_have_one_reason_each() -> None:
     assert out == {
         "longer than the token limit": [2],
         "fewer response tokens than min_tokens": [1],
+        "the two models cut the response into other tokens": [],
         "a measurement is not a number": [3, 4],
         LOW: [],
         HIGH: [],
@@ -115,6 +118,30 @@ def test_samples_used_for_calibration_are_left_out_on_request() -> None:
     assert np.isfinite(kept.value).all()
     out = left_out(differential(exclude_warm_up=True, trim_low=0, trim_high=0).score(x))
     assert out["used for calibration"] == [0, 1, 2]
+
+
+def test_a_tuned_model_may_stand_in_for_the_warm_up() -> None:
+    signal = differential(calibrated="org/tuned").needs()["calibrated"]
+    assert (signal.model, signal.warm_up, signal.checkpoint) == ("org/tuned", None, "calibrated")
+    x = measured(np.arange(10))
+    del x["calibrated_in_warm_up"]
+    scores = differential(calibrated="org/tuned", exclude_warm_up=True).score(x)
+    assert np.isfinite(scores.value).sum() == 8
+
+
+def test_models_with_different_vocabularies_are_refused() -> None:
+    x = measured(np.arange(10), base_vocabulary=np.full(10, 49152))
+    with pytest.raises(MethodError, match=r"different vocabularies. Got '49,152 and 49,153'"):
+        differential().score(x | {"calibrated_vocabulary": np.full(10, 49153)})
+    differential().score(x | {"calibrated_vocabulary": np.full(10, 49152)})
+
+
+def test_samples_that_the_two_models_cut_differently_are_left_out() -> None:
+    other = np.full(10, 8)
+    other[4] = 9
+    x = measured(np.arange(10), calibrated_n_tokens=other)
+    out = left_out(differential(trim_low=0, trim_high=0).score(x))
+    assert out["the two models cut the response into other tokens"] == [4]
 
 
 def test_ties_keep_pool_order_or_the_authors() -> None:

@@ -170,7 +170,7 @@ def test_the_planted_near_duplicates_of_the_demo_are_found() -> None:
 
 def test_mistakes_are_one_line(small: tuple[str, ...]) -> None:
     assert "there is no pool by this name" in refused("map", "nothing")
-    assert "there are no vectors of its gradients" in refused("map", "small", "--of", "gradients")
+    assert "no gradient_similarity run" in refused("map", "small", "--of", "gradients")
     assert "Make it first: sftlens map small" in refused("duplicates", "small")
     assert "there is no pool by this name" in refused("duplicates", "nothing")
     refused("map", "small", "--of", "wishes")
