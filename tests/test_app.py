@@ -9,6 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from core import config, pools, runs
 from core.domain import RunSpec
+from core.methods import build, catalogue
 from core.methods.differential_entropy import DifferentialEntropy
 from pages.ui.frame import ENTRIES
 from pages.ui.glossary import TERMS
@@ -266,3 +267,60 @@ def test_a_damaged_store_is_one_sentence_on_the_page():
 
 def test_every_term_has_a_sentence():
     assert all(text.endswith(".") for text in TERMS.values())
+
+
+@pytest.mark.usefixtures("scored")
+def test_the_run_shown_first_is_of_a_published_method_with_a_page():
+    runs.execute(RunSpec("toy", "random", model="fake"))
+    runs.execute(RunSpec("toy", "perplexity", model="fake"))
+    page = open_page("app.py")
+    assert "Differential entropy" in text_of(page)
+
+
+@pytest.mark.usefixtures("imported")
+def test_a_page_of_another_method_says_so_and_opens_the_run_it_can_show():
+    other = runs.execute(RunSpec("toy", "random", model="fake")).run
+    page = open_page("pages/entropy.py")
+    assert "the chosen run is of random" in text_of(page)
+    assert not [b for b in page.button if b.key == "entropy_show"]
+    runs.execute(RunSpec("toy", "differential_entropy", model="fake"))
+    page = open_page("app.py")
+    box = page.selectbox(key="frame_run")
+    box.select_index(next(i for i, o in enumerate(box.options) if other.run_id[:6] in o)).run()
+    page.switch_page("pages/entropy.py").run()
+    assert "the chosen run is of random" in text_of(page)
+    page.button(key="entropy_show").click().run()
+    assert not page.exception
+    assert "samples set aside" in text_of(page)
+
+
+@pytest.mark.usefixtures("imported")
+@pytest.mark.parametrize("method", [m for m, cls in catalogue().items() if cls.measures])
+def test_every_method_can_be_looked_at_and_chosen_from(method, tmp_path):
+    path = tmp_path / "q.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows(4)), "utf8")
+    pools.import_files([path], "goal", "query")
+    query = "goal" if build(method).needs_query() else ""
+    runs.execute(RunSpec("toy", method, model="fake", query=query))
+    for script in ("app.py", "pages/recipe.py", "pages/export.py"):
+        page = open_page(script)
+        assert not page.exception
+        assert "of 60 kept" in text_of(page)
+    page = open_page("pages/recipe.py")
+    knobs = [w.key for w in page.number_input if str(w.key).startswith("recipe_knob_")]
+    for key in knobs[:1]:
+        widget = page.number_input(key=key)
+        widget.set_value(widget.min if widget.value != widget.min else widget.max).run()
+        assert not page.exception
+
+
+def test_a_choice_of_pool_at_the_left_is_taken(scored, tmp_path):
+    path = tmp_path / "other.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows(20)), "utf8")
+    pools.import_files([path], "other")
+    runs.execute(RunSpec("other", "random", model="fake"))
+    page = open_page("app.py")
+    for pool, n in (("other", 20), ("toy", 60), ("other", 20)):
+        page.selectbox(key="frame_pool").select(pool).run()
+        assert not page.exception
+        assert f"**{pool}** holds {n} samples" in text_of(page)

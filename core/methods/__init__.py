@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from core.domain import Arrays, Scores, WarmUp
 from core.errors import MethodError
@@ -74,9 +75,30 @@ class Method(BaseModel, ABC):
         held = all(getattr(other, name) == getattr(self, name) for name in self.fixed)
         return held and other.needs() == self.needs()
 
+    def live(self) -> list[str]:
+        """The parameters that `is_live` allows to change, whatever they change to."""
+        fields = type(self).model_fields
+        others = {name: {name: _another(getattr(self, name), f)} for name, f in fields.items()}
+        return [
+            name
+            for name, other in others.items()
+            if name not in self.fixed
+            and other[name] != getattr(self, name)  # there may be one option alone
+            and self.model_copy(update=other).needs() == self.needs()
+        ]
+
     def needs_query(self) -> bool:
         """Whether a query set must be named."""
         return any(signal.on == "query" for signal in self.needs().values())
+
+
+def _another(value: Any, field: FieldInfo) -> Any:
+    """Another value of a field's type; it may be out of bounds."""
+    if isinstance(value, bool):
+        return not value
+    if get_origin(field.annotation) is Literal:
+        return next((o for o in get_args(field.annotation) if o != value), value)
+    return f"{value} " if isinstance(value, str) else value + 1
 
 
 class WarmUpFields(BaseModel):

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
+import numpy as np
+import pandas as pd
 import streamlit as st
 
 from core.methods import catalogue
@@ -62,6 +64,7 @@ ENTRIES = (
 )
 ICON = Path(__file__).with_name("icon.svg")  # a named icon would be fetched from elsewhere
 WATCH_EVERY_S = 1.5
+OWN_PAGE = "differential_entropy"
 
 
 def open_page(title: str) -> None:
@@ -100,24 +103,46 @@ def _choose_run() -> None:
         known = [name for name in runs["pool"].tolist() if name in names]
         here.pool = known[0] if known else names[0]
     show("frame_pool", here.pool)
-    here.pool = st.selectbox("Pool", names, key="frame_pool")
+    st.selectbox("Pool", names, key="frame_pool", on_change=_pool_chosen)
     runs = data.scored(here.pool)
     ids = runs["run_id"].tolist()
-    chosen = here.recipe.run_id if here.recipe else None
-    if ids:
-        show("frame_run", chosen if chosen in ids else ids[0])
-        methods = runs["method"].astype(str).tolist()
-        titles = [getattr(catalogue().get(m), "title", m) for m in methods]
-        label = {run: f"{t} · {run[:6]}" for run, t in zip(ids, titles, strict=True)}
-        chosen = st.selectbox("Run", ids, key="frame_run", format_func=lambda i: label[i])
-    else:
-        chosen = None
-    if chosen is None:
+    if not ids:
         here.recipe = None
-    elif here.recipe is None or here.recipe.run_id != chosen:
-        method = runs.loc[runs["run_id"] == chosen, "method"].iloc[0]
-        policy = getattr(catalogue().get(method), "policy", "top")
-        here.begin(Recipe(pool=here.pool, method=method, run_id=chosen, policy=policy))
+        return
+    if here.recipe is None or here.recipe.run_id not in ids:
+        _begin(_shown_first(runs))
+    show("frame_run", here.recipe.run_id if here.recipe else ids[0])
+    methods = runs["method"].astype(str).tolist()
+    titles = [getattr(catalogue().get(m), "title", m) for m in methods]
+    label = {run: f"{t} · {run[:6]}" for run, t in zip(ids, titles, strict=True)}
+    st.selectbox("Run", ids, key="frame_run", format_func=lambda i: label[i], on_change=_run_chosen)
+
+
+def _pool_chosen() -> None:
+    """A choice is taken before the page is drawn, so that drawing shows it."""
+    here = state()
+    here.pool, here.recipe = st.session_state["frame_pool"], None
+
+
+def _run_chosen() -> None:
+    _begin(st.session_state["frame_run"])
+
+
+def _begin(run_id: str) -> None:
+    """Start over with a run, under its method's own policy."""
+    here = state()
+    runs = data.scored(here.pool)
+    method = runs.loc[runs["run_id"] == run_id, "method"].iloc[0]
+    policy = getattr(catalogue().get(method), "policy", "top")
+    here.begin(Recipe(pool=str(here.pool), method=method, run_id=run_id, policy=policy))
+
+
+def _shown_first(runs: pd.DataFrame) -> str:
+    """The newest run of a method that has a page of its own, else of a published one, else any."""
+    baselines = {name for name, cls in catalogue().items() if cls.baseline}
+    method = runs["method"].astype(str)
+    rank = np.where(method == OWN_PAGE, 0, np.where(method.isin(baselines), 2, 1))
+    return str(runs["run_id"].iloc[int(np.argmin(rank))])
 
 
 @st.fragment(run_every=WATCH_EVERY_S)

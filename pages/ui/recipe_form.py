@@ -112,7 +112,7 @@ def live_knobs(selection: Selection) -> None:
     run = selection.run
     method = build(run.method, run.params)
     now = run.params | selection.recipe.params
-    knobs = [n for n in type(method).model_fields if method.is_live(_other(method, n))]
+    knobs = method.live()
     columns = st.columns(2)
     for i, name in enumerate(knobs):
         key = f"recipe_knob_{name}"
@@ -122,19 +122,6 @@ def live_knobs(selection: Selection) -> None:
             field_widget(name, type(method).model_fields[name], now[name], key, changed)
     if not knobs:
         st.caption("This method has no parameter that can change without a model.")
-
-
-def _other(method: Any, name: str) -> dict[str, Any]:
-    """Another allowed value of a field, to ask whether it changes what must be measured."""
-    value = getattr(method, name)
-    field = type(method).model_fields[name]
-    if isinstance(value, bool):
-        return {name: not value}
-    if field.annotation is str:
-        return {name: f"{value}?"[:1] if value else "other"}
-    if isinstance(value, str):
-        return {name: next(o for o in field.annotation.__args__ if o != value)}
-    return {name: value + 1 if isinstance(value, int) else value * 0.5 or 0.01}
 
 
 def _set_knob(selection: Selection, name: str, key: str) -> None:

@@ -21,6 +21,10 @@ class State:
         """Start over with a recipe for another run."""
         self.recipe, self.past, self.future, self.sample = recipe, [], [], None
 
+    def close(self) -> None:
+        """Let go of the recipe; the frame then opens the run that is shown first."""
+        self.recipe = None
+
     def change(self, **fields: object) -> None:
         """Replace fields of the recipe; the old one can be had back with `undo`."""
         if self.recipe is None:

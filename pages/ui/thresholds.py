@@ -3,26 +3,37 @@
 import numpy as np
 import streamlit as st
 
+from core.methods import catalogue
 from core.recipe import Rule
 from core.selection import Selection
+from pages.ui import data
 from pages.ui.glossary import term
 from pages.ui.state import show, state
 
+METHOD = "differential_entropy"
 MOST_TRIMMED = 49  # per cent a tail: half of the pool cannot be a tail
 STEPS = 200  # positions of a slider over a column's range
 
 
 def need_columns(selection: Selection, *names: str) -> None:
     """End the page with a way on when the run does not have these columns."""
-    lacking = [name for name in names if name not in selection.columns]
-    if lacking:
-        st.info(
-            f"The run of {selection.run.method} has no {', '.join(lacking)}. Choose a run of"
-            " differential_entropy at the left, or score one.",
-            icon=":material/info:",
+    if all(name in selection.columns for name in names):
+        return
+    title = catalogue()[METHOD].title
+    mine = catalogue()[selection.run.method].title
+    st.info(f"This page shows {title.lower()}; the chosen run is of {mine.lower()}.")
+    runs = data.scored(selection.run.pool)
+    others = runs.loc[runs["method"] == METHOD, "run_id"].tolist()
+    if others:
+        st.button(
+            f"Show the run of {title.lower()}",
+            type="primary",
+            key="entropy_show",
+            on_click=state().close,
         )
+    else:
         st.page_link("pages/runs.py", label="Start scoring", icon=":material/play_circle:")
-        st.stop()
+    st.stop()
 
 
 def trim_lines(selection: Selection) -> list[float]:
