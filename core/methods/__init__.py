@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 
 from core.domain import Arrays, Scores, WarmUp
 from core.errors import MethodError
+from core.fields import complaint
 from core.signals import Signal
 
 
@@ -168,12 +169,5 @@ def checked(cls: type[Method], params: Mapping[str, Any]) -> dict[str, Any]:
     try:
         return cls.model_validate(dict(params)).model_dump()
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        if first["type"] == "extra_forbidden":
-            what, do = "there is no such parameter", f"Use one of: {', '.join(cls.model_fields)}."
-            raise MethodError(f"{cls.name}.{field}", what, do=do) from None
-        what = first["msg"][:1].lower() + first["msg"][1:]
-        about = cls.model_fields[field].description if field in cls.model_fields else None
-        do = f"It is the {about}." if about else ""
-        raise MethodError(f"{cls.name}.{field}", what, got=first["input"], do=do) from None
+        field, what, details = complaint(cls, error)
+        raise MethodError(f"{cls.name}.{field}", what, **details) from None

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from core.domain import FloatN, IntN
 from core.errors import BudgetError
+from core.fields import complaint
 from core.policies.budget import Budget
 
 Need = Literal["group", "similarity", "features"]
@@ -127,13 +128,5 @@ def build(name: str, params: Mapping[str, Any] | None = None) -> Policy:
     try:
         return cls.model_validate(dict(params or {}))
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        if first["type"] == "extra_forbidden":
-            known = ", ".join(cls.model_fields) or "none"
-            do = f"Its parameters: {known}."
-            raise BudgetError(f"{name}.{field}", "there is no such parameter", do=do) from None
-        what = first["msg"][:1].lower() + first["msg"][1:]
-        about = cls.model_fields[field].description if field in cls.model_fields else None
-        do = f"It is the {about}." if about else ""
-        raise BudgetError(f"{name}.{field}", what, got=first["input"], do=do) from None
+        field, what, details = complaint(cls, error)
+        raise BudgetError(f"{name}.{field}", what, **details) from None
