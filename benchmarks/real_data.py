@@ -151,7 +151,7 @@ def medqa(data: Path) -> None:
             f" {right.mean():.3f} ({low:.3f} to {high:.3f})"
         )
         auc = curves.roc_auc(-entropy, right)
-        ends = curves.bootstrap_auc(-entropy, right, seed=0)
+        ends = curves.auc_interval(-entropy, right, np.random.default_rng(0))
         click.echo(f"  {wording}: AUC {auc:.3f} ({ends[0]:.3f} to {ends[1]:.3f})")
 
 
