@@ -132,11 +132,14 @@ def _report_refused(job: str, message: str) -> None:
 
 @contextmanager
 def alone(spec: RunSpec, job: str) -> Iterator[None]:
-    """Hold the pool's scoring lock; the operating system frees it when the process dies."""
+    """Hold the pool's scoring lock; the operating system frees it when the process dies.
+
+    Who holds it may take it again, so that a row of runs keeps others out between two of them.
+    """
     import filelock
 
     folder = config.folder("runs")
-    lock = filelock.FileLock(folder / f"{content_hash(spec.pool, 12)}.lock")
+    lock = filelock.FileLock(folder / f"{content_hash(spec.pool, 12)}.lock", is_singleton=True)
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:

@@ -76,9 +76,12 @@ def execute_all(spec: RunSpec, progress: Progress | None = None) -> Iterator[Fin
 
     Raises: as `execute`.
     """
-    for method in chosen_for_all(spec):
-        own = replace(spec, method=method.name, params=method.model_dump())
-        yield execute(own if method.needs_query() else replace(own, query=""), progress)
+    methods = chosen_for_all(spec)
+    with jobs.alone(spec, ""):
+        for method in methods:
+            query = spec.query if method.needs_query() else ""
+            own = replace(spec, method=method.name, params=method.model_dump(), query=query)
+            yield execute(own, progress)
 
 
 def chosen_for_all(spec: RunSpec) -> list[Method]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from calls import jsonl, rows
+from calls import FAKE, ended, jsonl, rows, start
 
 from core import blocks, config, pools, runs, signals, store
 from core.blocks import Block
@@ -167,6 +167,18 @@ def test_all_methods_share_one_warm_up_and_one_base_pass() -> None:
     base = {card["parts"]["base"] for card in cards.values() if "base" in card["parts"]}
     assert len(base) == 1
     assert all(again.reused for again in runs.execute_all(spec))
+
+
+def test_a_row_of_runs_keeps_other_scorers_out_between_two_of_them() -> None:
+    make(RECORDS)
+    going = runs.execute_all(RunSpec("pool", "", model="fake", device="cpu", query="query"))
+    next(going)
+    second = start("score", "pool", "random", *FAKE)
+    code, _, line = ended(second)
+    assert code == 2
+    assert "is being scored by" in line
+    going.close()
+    assert ended(start("score", "pool", "random", *FAKE))[0] == 0
 
 
 def test_without_queries_the_methods_that_need_them_are_left_out() -> None:
