@@ -159,6 +159,11 @@ def test_scores_come_again_from_the_stored_diagnostics(method: Method) -> None:
     same(scores, method.score(stored(scores)))
 
 
+def test_the_columns_for_the_list_are_there(method: Method) -> None:
+    held = {"n_tokens", "n_chars", *scored(method, inputs(method)).diagnostics}
+    assert set(type(method).columns) <= held
+
+
 def test_one_sample_has_a_score_or_a_reason(method: Method) -> None:
     x = inputs(method)
     for row in range(12):

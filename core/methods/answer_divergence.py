@@ -39,6 +39,7 @@ class AnswerDivergence(Method):
     title = "Answer divergence"
     paper = "ADG (arXiv 2604.10448)"
     policy = "quotas"
+    columns = ("dispersion", "anisotropy", "n_answers")
     pointwise = False  # bins, and levelled mixing, see the whole pool
     fixed = frozenset({"bins", "seed"})
 

@@ -34,6 +34,7 @@ class AnswerEntropy(Method):
     title = "Answer entropy"
     paper = "Complexity-aware fine-tuning (arXiv 2506.21220)"
     policy = "bands"
+    columns = ("entropy", "correct", "band")
     pointwise = False  # bands by quantile are shares of the pool
 
     wording: Literal["plain", "fallback", "alternative"] = Field(

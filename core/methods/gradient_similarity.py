@@ -33,6 +33,7 @@ class GradientSimilarity(WarmUpFields, Method):
     title = "Gradient similarity"
     paper = "LESS (arXiv 2402.04333), targeted selection (2602.14696)"
     policy = "round_robin"
+    columns = ("similarity_max", "similarity_mean", "nearest_query")
     pointwise = True
 
     representation: Literal["gradients", "rds", "sentence"] = Field(

@@ -26,6 +26,7 @@ class Ifd(Method):
     title = "Instruction-following difficulty"
     paper = "IFD (arXiv 2308.12032)"
     policy = "top"
+    columns = ("asked_nll", "alone_nll", "n_tokens")
     pointwise = True
     baseline = True
 

@@ -22,6 +22,7 @@ class Length(Method):
     title = "Length"
     paper = "baseline"
     policy = "top"
+    columns = ("n_chars", "n_tokens")
     pointwise = True
     baseline = True
 

@@ -29,6 +29,7 @@ class LossTrajectory(Method):
     title = "Loss trajectory"
     paper = "S2L (arXiv 2403.07384)"
     policy = "water_filling"
+    columns = ("cluster", "distance", "loss_drop")
     pointwise = False  # clusters are those of the pool
 
     text: Literal["chat", "alpaca", "alpaca_input"] = Field(

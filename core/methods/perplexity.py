@@ -25,6 +25,7 @@ class Perplexity(Method):
     title = "Perplexity"
     paper = "Perplexity pruning (arXiv 2309.04564)"
     policy = "top"
+    columns = ("base_nll", "n_tokens")
     pointwise = False  # the middle is that of the pool
     baseline = True
 

@@ -24,6 +24,7 @@ class Random(Method):
     title = "Random"
     paper = "baseline"
     policy = "top"
+    columns = ("n_tokens",)
     pointwise = True
     baseline = True
 
