@@ -1,0 +1,50 @@
+"""The command `sftlens` itself, and what its subcommands share."""
+
+from typing import Any
+
+import click
+
+from core import __version__
+
+
+def echo(text: str) -> None:
+    """What the command was asked for: to standard output."""
+    click.echo(text)
+
+
+def note(text: str) -> None:
+    """What a person may want to know on the way: to standard error."""
+    click.echo(text, err=True)
+
+
+@click.group(
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="sftlens")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Choose which instruction data to fine-tune on, and see why."""
+    if context.invoked_subcommand is None:
+        echo(context.get_help())
+
+
+def progress() -> Any:
+    """Progress for a person at a terminal."""
+    from core.progress import Progress
+
+    return Progress()
+
+
+def pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:
+    """`("a=1", "b=2")` as a mapping."""
+    for text in texts:
+        if not text.partition("=")[1] or not text.partition("=")[0].strip():
+            raise click.UsageError(f"{option} takes NAME=VALUE. Got {text!r}.")
+    return {t.partition("=")[0].strip(): t.partition("=")[2].strip() for t in texts}
+
+
+def short(text: str, width: int = 92) -> str:
+    """One printable line of a text."""
+    line = "".join(c if c.isprintable() else "�" for c in " ".join(text.split()))
+    return line if len(line) <= width else line[: width - 1] + "…"
