@@ -4,14 +4,15 @@
 
 The pool is 100 samples each of four sources (the first of each file), the query set 32 of
 gsm8k_test. targeted: the AUC with which gradients, RDS+ and sentence embeddings separate the gsm8k
-samples, and their share of the first 10 %. answers: ADG drawn twice gives the same texts;
-dispersion and anisotropy inside their bounds. trajectories: agreement (ARI) of S2L's clusters with
+samples, and their share of the first 10 %. answers: ADG drawn twice, in other
+blocks, gives the same texts; dispersion and anisotropy inside their bounds. trajectories: agreement (ARI) of S2L's clusters with
 the sources. medqa: accuracy of the first answer letter, and the AUC of its entropy, both with
 95 % intervals. Settings that differ from a method's defaults are printed.
 """
 
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core import blocks, config, curves, pools, runs, store
-from core.domain import RunSpec
+from core.domain import Pool, RunSpec
 from core.engines.hardware import choose
 from core.executors import Serial
 from core.measuring import Measuring
@@ -32,7 +33,7 @@ from core.signals import Signal
 from core.store import pools as stored_pools
 
 SOURCES = ("gsm8k_train.jsonl", "codealpaca.json", "alpaca_en_demo.json", "gpteacher_roleplay.json")
-EACH, QUERIES, QUESTIONS = 100, 32, 200
+EACH, QUERIES, QUESTIONS, APART = 100, 32, 200, 6
 POOL, QUERY, TARGET = "mixed-400", "gsm8k-queries", "gsm8k_train"
 LIGHT: Mapping[str, Mapping[str, Any]] = {
     "gradient_similarity": {"warm_up_rank": 8, "warm_up_alpha": 32, "checkpoints": 1},
@@ -104,16 +105,20 @@ def answers(_: Path) -> None:
     click.echo(f"  inside their bounds: {inside.sum()} of {known.sum()}")
     click.echo(f"  dispersion {d[known].mean():.4f}, anisotropy {i[known].mean():.4f} (means)")
     signal = method.needs()["answers"]
-    first = _texts(signal, config.folder("blocks"))
-    with tempfile.TemporaryDirectory() as scratch:
-        again = _texts(signal, Path(scratch))
-    click.echo(f"  drawn again from nothing: {(first == again).sum()} of {first.size} texts equal")
-
-
-def _texts(signal: Signal, blocks_in: Path) -> NDArray[Any]:
-    """The answers of the pool, from the parts in a folder or measured into it."""
     with store.connect() as con:
         pool = stored_pools.get_pool(con, POOL)
+    first = _texts(signal, pool, config.folder("blocks"))[::APART]
+    few = replace(pool, sample_ids=pool.sample_ids[::APART])  # so in other blocks
+    with tempfile.TemporaryDirectory() as scratch:
+        again = _texts(signal, few, Path(scratch))
+    click.echo(
+        f"  every {APART}th sample drawn again from nothing, in other blocks:"
+        f" {(first == again).sum()} of {first.size} texts equal"
+    )
+
+
+def _texts(signal: Signal, pool: Pool, blocks_in: Path) -> NDArray[Any]:
+    """The answers of a pool, from the parts in a folder or measured into it."""
     precision = choose()
     work = Measuring(pool, None, "embedded", precision, 4096, Progress(), Serial(), blocks_in)
     return blocks.gather(work.measure(signal).folder, pool.sample_ids, "text")["text"]
