@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,6 +113,14 @@ class WarmUp:
     saves: int = 1
 
 
+class Rows(Protocol):
+    """Rows (n, w) of which some can be had: an array, or what reads them from disk."""
+
+    def __getitem__(self, rows: IntN) -> NDArray[np.float32]:
+        """The rows at these positions, (len(rows), w)."""
+        ...
+
+
 @dataclass(frozen=True)
 class Scores:
     """What a method returns for a pool of n samples.
@@ -132,7 +140,7 @@ class Scores:
     excluded: Mapping[str, MaskN] = field(default_factory=dict)
     diagnostics: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     similarity: NDArray[np.float32] | None = None
-    features: NDArray[np.float32] | None = None
+    features: Rows | None = None
 
     def reasons(self) -> list[str | None]:
         """Why each sample has no score, or None where it has one. First reason wins."""

@@ -79,7 +79,8 @@ def _of_run(pool: Pool, of: Of) -> tuple[NDArray[np.float32], MaskN, dict[str, A
     with store.connect() as con:
         run = stored_runs.newest_run(con, pool.name, RUNS[of])
     parts = run.card["parts"]
-    need = "vectors" if of == "answers" else max(n for n in parts if n.startswith("pool"))
+    steps = sorted(int(name[5:]) for name in parts if name.startswith("pool_"))
+    need = "vectors" if of == "answers" else f"pool_{steps[-1]}"
     folder = config.folder("blocks") / parts[need]
     source = {"run": run.run_id, "parts": parts[need]}
     column = next(c for c in ("gradient", "vector") if c in blocks.columns(folder))

@@ -14,11 +14,19 @@ from core.engines.fake import FakeEngine
 from core.errors import MethodError, PoolError
 from core.executors import Executor, Serial
 from core.methods import build, catalogue
+from core.policies import catalogue as policies
+from core.policies.budget import Budget
+from core.recipe import Recipe, missing
+from core.selection import select
 from core.store import pools as stored_pools
 from core.store import runs as stored
 
 NAMES = [name for name, cls in catalogue().items() if cls.measures]
 N, M = 30, 4
+LIGHT: dict[str, dict[str, Any]] = {
+    "gradient_similarity": {"checkpoints": 2, "width": 64},
+    "loss_trajectory": {"checkpoints": 2, "clusters": 4},
+}
 Table = dict[str, tuple[Any, ...]]
 
 
@@ -153,6 +161,53 @@ def test_a_method_with_queries_refuses_to_run_without_them() -> None:
         assert "\n" not in str(caught.value)
     with pytest.raises(MethodError, match="needs a query set"):
         runs.execute(RunSpec("pool", name, model="fake", device="cpu"))
+
+
+POLICIES = {name: cls for name, cls in policies().items()}
+
+
+@pytest.mark.parametrize("budget", ["5", "20%", "40 tokens", "15% tokens"])
+def test_every_policy_spends_a_budget_on_a_run_that_gives_what_it_needs(budget: str) -> None:
+    make([*rows(N), *choices(8)])
+    offered: dict[str, set[str]] = {}
+    for name in ("gradient_similarity", "answer_divergence", "loss_trajectory", "answer_entropy"):
+        run = runs.execute(spec_of(name, **LIGHT.get(name, {}))).run
+        ranked = select(recipe_of(run, "top", "100%"))
+        offered[name] = {p for p, cls in POLICIES.items() if not missing(cls, ranked.scores)}
+        for policy in offered[name]:
+            chosen = select(recipe_of(run, policy, budget)).subset
+            assert len(set(chosen.chosen.tolist())) == len(chosen.chosen)
+            assert np.isfinite(ranked.scores.value[chosen.chosen]).all()
+            spent = chosen.tokens if "tokens" in budget else len(chosen.chosen)
+            limit = Budget.parse(budget).limit(chosen.n, chosen.n_tokens)
+            assert spent <= limit
+            assert (
+                chosen.counts()["kept"] + sum(v for k, v in chosen.counts().items() if k != "kept")
+                == chosen.n
+            )
+    assert set.union(*offered.values()) == set(POLICIES)
+
+
+def test_the_features_of_a_run_are_the_weighted_cosines_of_its_vectors() -> None:
+    make(rows(N))
+    run = runs.execute(spec_of("gradient_similarity", **LIGHT["gradient_similarity"])).run
+    made = select(recipe_of(run, "knn_kde", "5"))
+    assert made.scores.features is not None
+    some = np.array([4, 1, 9])
+    found = made.scores.features[some]
+    product = found @ found.T
+    rates = [made.columns[f"rate_{k}"][0] for k in (3, 4)]
+    right = np.zeros((3, 3))
+    for k, rate in zip((3, 4), rates, strict=True):
+        folder = config.folder("blocks") / run.card["parts"][f"pool_{k}"]
+        ids = [made.sample_ids[row] for row in some]
+        unit = blocks.gather(folder, ids, "gradient")["gradient"].astype(float)
+        right += rate / sum(rates) * (unit @ unit.T)
+    np.testing.assert_allclose(product, right, atol=1e-3)
+
+
+def recipe_of(run: stored.Run, policy: str, budget: str) -> Recipe:
+    return Recipe(pool=run.pool, method=run.method, run_id=run.run_id, policy=policy, budget=budget)
 
 
 def test_all_methods_share_one_warm_up_and_one_base_pass() -> None:

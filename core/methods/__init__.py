@@ -62,6 +62,14 @@ class Method(BaseModel, ABC):
     def score(self, x: Arrays) -> Scores:
         """Turn what `reduce` returned, all with n rows in pool order, into scores."""
 
+    def features(self, x: Arrays) -> Mapping[str, float]:
+        """Which measured vectors of the pool say how alike two samples are.
+
+        `need_column` -> weight; the cosine of two samples is the weighted mean of those of their
+        vectors. `x` is what `score` reads. None for most methods.
+        """
+        return {}
+
     def with_params(self, params: Mapping[str, Any]) -> Self:
         """This method with some parameters replaced.
 

@@ -120,8 +120,7 @@ class GradientSimilarity(WarmUpFields, Method):
         """Value = similarity to the query set under `aggregate`; see the module."""
         numbers = [step + 1 for step in self._steps()]
         each = [np.asarray(x[f"similarity_{k}"], np.float32) for k in numbers]
-        rates = [float(np.max(x[f"rate_{k}"], initial=0)) for k in numbers]
-        closeness = combined(each, shares(rates if self.weights == "rate" else np.ones(len(each))))
+        closeness = combined(each, self._weights(x))
         best = closeness.max(1)
         value = self._value(closeness)
         excluded = self._excluded(x, value, best)
@@ -158,6 +157,19 @@ class GradientSimilarity(WarmUpFields, Method):
             sketch=Sketch(self.sketch, self.width, 0),
             adam=on == "pool",
         )
+
+    def features(self, x: Arrays) -> Mapping[str, float]:
+        """The vectors that were compared with the queries, weighted as the similarities are."""
+        column = "gradient" if self.representation == "gradients" else "vector"
+        return {
+            f"pool_{step + 1}_{column}": float(weight)
+            for step, weight in zip(self._steps(), self._weights(x), strict=True)
+        }
+
+    def _weights(self, x: Arrays) -> FloatN:
+        """Of the checkpoints, summing to 1."""
+        rates = [float(np.max(x[f"rate_{step + 1}"], initial=0)) for step in self._steps()]
+        return shares(rates if self.weights == "rate" else np.ones(len(rates)))
 
     def _value(self, closeness: NDArray[np.float32]) -> FloatN:
         m = closeness.shape[1]

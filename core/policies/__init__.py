@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from core.domain import FloatN, IntN
+from core.domain import FloatN, IntN, Rows
 from core.errors import BudgetError
 from core.fields import complaint
 from core.policies.budget import Budget
@@ -41,7 +41,7 @@ class Candidates:
     source: IntN | None = None
     similarity: NDArray[np.float32] | None = None
     id_hash: IntN | None = None
-    features: NDArray[np.float32] | None = None
+    features: Rows | None = None
 
     @property
     def n(self) -> int:
