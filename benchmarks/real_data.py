@@ -4,8 +4,8 @@
 
 The pool is 100 samples each of four sources (the first of each file), the query set 32 of
 gsm8k_test. targeted: the AUC with which gradients, RDS+ and sentence embeddings separate the gsm8k
-samples, and their share of the first 10 %. answers: ADG drawn twice, in other blocks, gives the same
-texts; dispersion and anisotropy inside their bounds. trajectories: agreement (ARI) of S2L's
+samples, and their share of the first 10 %. answers: ADG drawn twice, in other blocks, gives the
+same texts; dispersion and anisotropy inside their bounds. trajectories: agreement (ARI) of S2L's
 clusters with the sources. medqa: accuracy of the first answer letter, and the AUC of its entropy,
 both with 95 % intervals.
 Settings that differ from a method's defaults are printed.
