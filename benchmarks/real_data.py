@@ -138,7 +138,7 @@ def trajectories(_: Path) -> None:
     chosen = made.subset.chosen
     names, counts = np.unique(_sources()[chosen], return_counts=True)
     click.echo(
-        f"  chosen by {made.recipe.policy}: {dict(zip(names, counts.tolist(), strict=True))}"
+        f"  chosen by {made.recipe.policy}: {dict(zip(names.tolist(), counts.tolist(), strict=True))}"
     )
 
 
