@@ -137,9 +137,8 @@ def trajectories(_: Path) -> None:
     )
     chosen = made.subset.chosen
     names, counts = np.unique(_sources()[chosen], return_counts=True)
-    click.echo(
-        f"  chosen by {made.recipe.policy}: {dict(zip(names.tolist(), counts.tolist(), strict=True))}"
-    )
+    kept = dict(zip(names.tolist(), counts.tolist(), strict=True))
+    click.echo(f"  chosen by {made.recipe.policy}: {kept}")
 
 
 def medqa(data: Path) -> None:

@@ -18,7 +18,8 @@ from core import adapters, config, files
 from core.blocks import Fetch
 from core.domain import Sample, WarmUp, content_hash
 from core.engines.hardware import Precision
-from core.engines.hf import HFEngine, load_model
+from core.engines.hf import HFEngine
+from core.engines.weights import load_model
 from core.errors import ModelError
 from core.models import Checkpoint, QuietTransformers
 from core.progress import Progress
@@ -88,11 +89,21 @@ def calibrate(
         rates = [warm_up.learning_rate * (saves - k) / saves for k in range(saves)]
         return _warmed(name, key, base, folder, {"rates": rates}, drawn)
     card = files.read_json(folder / "checkpoint.json")
-    if card is None:
+    if card is None or not _all_there(_warmed(name, key, base, folder, card, drawn)):
         card = _train(
             name, key, base, warm_up, template, fetch(drawn), precision, max_tokens, progress
         )
     return _warmed(name, key, base, folder, card, drawn)
+
+
+def _all_there(made: Warmed) -> bool:
+    """Whether nobody removed what a card speaks of."""
+    return all(
+        Path(step.adapter).is_file()
+        if step.adapter
+        else (Path(step.folder) / "config.json").is_file()
+        for step in made.steps
+    )
 
 
 def _warmed(

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from core import files
 from core.domain import WarmUp
+from core.engines.batches import pad, token_batches
 from core.engines.hardware import Precision
-from core.engines.hf import pad, token_batches
 from core.errors import ModelError
 from core.progress import Progress, Stage
 from core.templates import Encoded

@@ -16,7 +16,7 @@ from core.domain import Sample, Turn
 from core.engines import LETTERS
 from core.engines.answer_token import NONE, UNKNOWN, _predicted, reference_entropy
 from core.engines.hardware import Precision
-from core.engines.hf import HFEngine, load_model
+from core.engines.hf import HFEngine
 from core.engines.questions import (
     before_answer,
     letter_tokens,
@@ -25,6 +25,7 @@ from core.engines.questions import (
     prompts,
     question,
 )
+from core.engines.weights import load_model
 from core.models import Checkpoint
 from core.templates import encode
 

@@ -16,7 +16,8 @@ from core import adapters, config, training
 from core.calibration import Warmed, calibrate, draw
 from core.domain import Sample, Turn, WarmUp
 from core.engines.hardware import Precision
-from core.engines.hf import HFEngine, load_model
+from core.engines.hf import HFEngine
+from core.engines.weights import load_model
 from core.errors import ModelError
 from core.models import Checkpoint
 from core.progress import Progress
@@ -169,6 +170,20 @@ def test_a_second_call_trains_nothing(run: Run) -> None:
     assert run(progress=watched) == first
     assert file.stat().st_mtime_ns == before
     assert not watched.path.exists() if watched.path else False
+
+
+@pytest.mark.parametrize("changes", [{"adapter": "lora"}, {"saves": 3}])
+def test_a_checkpoint_that_was_removed_is_made_again(run: Run, changes: dict[str, Any]) -> None:
+    made = run(warm_up=replace(WARM_UP, **changes))
+    first = [weights(step) for step in made.steps]
+    gone = made.steps[1]
+    if gone.adapter:
+        Path(gone.adapter).unlink()
+    else:
+        Path(gone.folder).rename(config.cache_dir() / "moved")
+    again = run(warm_up=replace(WARM_UP, **changes))
+    assert again == made
+    assert all(equal(a, weights(step)) for a, step in zip(first, again.steps, strict=True))
 
 
 def test_whatever_shapes_the_weights_makes_another_checkpoint(

@@ -14,8 +14,9 @@ from core.domain import Sample, Turn
 from core.engines import Sketch
 from core.engines.gradients import gradients, sizes, sketched
 from core.engines.hardware import Precision
-from core.engines.hf import HFEngine, load_model
+from core.engines.hf import HFEngine
 from core.engines.taps import adam_direction
+from core.engines.weights import load_model
 from core.errors import ModelError
 from core.models import Checkpoint
 from core.templates import Encoded, encode

@@ -12,8 +12,10 @@ import torch
 
 from benchmarks import fidelity
 from core.domain import Sample, Turn
+from core.engines.batches import pad, token_batches
 from core.engines.hardware import Precision, choose
-from core.engines.hf import HFEngine, load_model, pad, token_batches
+from core.engines.hf import HFEngine
+from core.engines.weights import load_model
 from core.errors import ConfigError, ModelError
 from core.models import Checkpoint, resolve
 from core.templates import encode

@@ -182,7 +182,7 @@ def save_adapter(base: Checkpoint, path: Path, rank: int = 3, **moments: float) 
     from peft import LoraConfig, get_peft_model
 
     from core import adapters
-    from core.engines.hf import load_model
+    from core.engines.weights import load_model
 
     torch.manual_seed(11)
     lora = LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.3, target_modules="all-linear")

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from core.domain import FloatN, IntN, Sample
 from core.engines import LETTERS, Wording
-from core.engines.hf import HFEngine, pad, token_batches
+from core.engines.batches import pad, token_batches
+from core.engines.hf import HFEngine
 from core.engines.logits import FLOOR, head_blocks
 from core.engines.questions import (
     DONT_KNOW,

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from core.adapters import Adapter
 from core.domain import IntN, Sample
 from core.engines import Sketch
-from core.engines.hf import HFEngine, pad, token_batches
+from core.engines.batches import pad, token_batches
+from core.engines.hf import HFEngine
 from core.engines.logits import ROWS
 from core.engines.sketch import Sketcher, sketcher
 from core.engines.taps import Taps

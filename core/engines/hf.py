@@ -5,7 +5,7 @@ a pad. The head runs on response positions only, in vocabulary blocks.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from core import adapters
 from core.domain import IntN, Sample
 from core.engines import Pooling, Sampling, Sketch, Text, Wording
+from core.engines.batches import pad, token_batches
 from core.engines.hardware import DTYPES, Precision
 from core.engines.logits import ROWS, VOCAB, head_blocks, nll_entropy
 from core.engines.tokens import encoded, tokenizer_key
+from core.engines.weights import load_model, unloadable
 from core.errors import ModelError
-from core.models import Checkpoint, QuietTransformers
+from core.models import Checkpoint
 from core.templates import Encoded, Template
 
 if TYPE_CHECKING:
@@ -262,65 +264,6 @@ class HFEngine:
                 for z, y in zip(logits.split(ROWS), targets.split(ROWS), strict=True)
             ]
         return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
-
-
-def load_model(checkpoint: Checkpoint, device: str, dtype: str) -> Any:
-    """Read a causal language model: safetensors only, no code of its own.
-
-    An adapter is merged into it in float32, and rounded by chance where the format is bfloat16.
-
-    Raises:
-        ModelError: the folder does not hold a model that transformers can load.
-    """
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    try:
-        with QuietTransformers():
-            model: Any = AutoModelForCausalLM.from_pretrained(
-                checkpoint.folder,
-                dtype=torch.float32 if checkpoint.adapter else getattr(torch, dtype),
-                local_files_only=True,
-                use_safetensors=True,
-                trust_remote_code=False,
-            )
-    except (ValueError, OSError, KeyError, RuntimeError) as error:
-        raise unloadable(checkpoint, "weights", error) from error
-    if checkpoint.adapter:
-        adapters.merge(model, adapters.load(checkpoint.adapter))
-        if dtype == "bfloat16":
-            model = adapters.rounded(model, 0)
-    return model.to(torch.device(device)).eval()
-
-
-def unloadable(checkpoint: Checkpoint, what: str, error: Exception) -> ModelError:
-    """The one sentence for a checkpoint whose tokenizer or weights cannot be loaded."""
-    return ModelError(
-        checkpoint.name,
-        f"its {what} cannot be loaded",
-        got=next(iter(str(error).splitlines()), type(error).__name__),
-        do="Give a causal language model with safetensors weights and a tokenizer.",
-    )
-
-
-def pad(batch: Sequence[Encoded]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Right-pad to one rectangle: ids (b, L) and scored (b, L)."""
-    width = max(len(e) for e in batch)
-    ids = np.zeros((len(batch), width), np.int64)
-    scored = np.zeros((len(batch), width), bool)
-    for row, e in enumerate(batch):
-        ids[row, : len(e)], scored[row, : len(e)] = e.ids, e.scored
-    return ids, scored
-
-
-def token_batches(rows: IntN, lengths: IntN, budget: int) -> Iterator[IntN]:
-    """Cut rows, longest first, into batches of `budget` padded tokens at most, one row at least."""
-    order = rows[np.argsort(-lengths[rows], kind="stable")]
-    start = 0
-    while start < len(order):
-        size = max(1, budget // max(int(lengths[order[start]]), 1))
-        yield order[start : start + size]
-        start += size
 
 
 def _bias(head: Any) -> Any:

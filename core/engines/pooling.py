@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from core.domain import Sample
 from core.engines import Pooling, Text
-from core.engines.hf import HFEngine, token_batches
+from core.engines.batches import token_batches
+from core.engines.hf import HFEngine
 from core.errors import ModelError
 from core.templates import before_last_response, transcripts
 

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from core.domain import Sample
 from core.engines import Sampling
+from core.engines.batches import token_batches
 from core.engines.draws import draw, key
-from core.engines.hf import HFEngine, token_batches
+from core.engines.hf import HFEngine
 from core.engines.kv_cache import bytes_per_position, roomy_cache
 from core.templates import end_ids, prompts
 

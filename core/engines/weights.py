@@ -1,0 +1,46 @@
+"""Reading the weights of a checkpoint."""
+
+from typing import Any
+
+from core import adapters
+from core.errors import ModelError
+from core.models import Checkpoint, QuietTransformers
+
+
+def load_model(checkpoint: Checkpoint, device: str, dtype: str) -> Any:
+    """Read a causal language model: safetensors only, no code of its own.
+
+    An adapter is merged into it in float32, and rounded by chance where the format is bfloat16.
+
+    Raises:
+        ModelError: the folder does not hold a model that transformers can load.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    try:
+        with QuietTransformers():
+            model: Any = AutoModelForCausalLM.from_pretrained(
+                checkpoint.folder,
+                dtype=torch.float32 if checkpoint.adapter else getattr(torch, dtype),
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+            )
+    except (ValueError, OSError, KeyError, RuntimeError) as error:
+        raise unloadable(checkpoint, "weights", error) from error
+    if checkpoint.adapter:
+        adapters.merge(model, adapters.load(checkpoint.adapter))
+        if dtype == "bfloat16":
+            model = adapters.rounded(model, 0)
+    return model.to(torch.device(device)).eval()
+
+
+def unloadable(checkpoint: Checkpoint, what: str, error: Exception) -> ModelError:
+    """The one sentence for a checkpoint whose tokenizer or weights cannot be loaded."""
+    return ModelError(
+        checkpoint.name,
+        f"its {what} cannot be loaded",
+        got=next(iter(str(error).splitlines()), type(error).__name__),
+        do="Give a causal language model with safetensors weights and a tokenizer.",
+    )
