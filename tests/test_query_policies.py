@@ -143,6 +143,11 @@ def test_knn_uniform_grows_k_one_at_a_time(case: Any, alpha: float, scale: float
     np.testing.assert_allclose(share, expected)
 
 
+def test_neighbours_at_no_distance_keep_pool_order() -> None:
+    similarity = np.array([[0.5], [1.0], [3.0], [1 - 1e-9], [2.0], [-1.0]])
+    assert neighbours(np.tile(similarity, (8, 2)), 5000).tolist() == [[1, 2, 4, 7]] * 2
+
+
 @pytest.mark.parametrize("scale", [1e-3, 0.02, 5.0])
 @pytest.mark.parametrize("seed", range(4))
 def test_knn_kde_lets_the_query_that_has_least_go_on(scale: float, seed: int) -> None:

@@ -93,9 +93,14 @@ class Shares:
 
 
 def neighbours(similarity: Similarity, cap: int) -> IntN:
-    """The nearest samples of each query (m, k), k at most a tenth of the pool, 2 where it can."""
+    """The nearest samples of each query (m, k), k at most a tenth of the pool, 2 where it can.
+
+    By max(1 - similarity, 0) in float32, as in the authors' code: what is equal there, and all
+    with a similarity of 1 or more, keeps pool order.
+    """
     n = len(similarity)
-    return np.stack(list(nearest(similarity, min(cap, max(n // 10, 2)))))
+    distance = np.maximum(1 - similarity, 0).astype(np.float32)
+    return np.stack(list(nearest(-distance, min(cap, max(n // 10, 2)))))
 
 
 def densities(features: NDArray[np.floating], k: int, sigma: float) -> FloatN:

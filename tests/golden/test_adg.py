@@ -84,10 +84,12 @@ def test_further_columns_are_those_of_the_authors(adg: dict[str, Any]) -> None:
     }
     for case in adg["metric_cases"]:
         found, wanted = shape_of(np.array(case["gram"])), case["qwen_extra"]
+        # ratios of spreads: the rounding of cosines shows in them where vectors hardly differ
+        noise = 1e-15 / max(float(wanted["Sc.cov_trace"]), 1e-12)
         for theirs, ours in names.items():
             text = f"{case['name']} {theirs}"
             np.testing.assert_allclose(
-                found[ours], float(wanted[theirs]), rtol=1e-9, atol=1e-11, err_msg=text
+                found[ours], float(wanted[theirs]), rtol=1e-9, atol=1e-11 + noise, err_msg=text
             )
         # l1 / l2 is mostly rounding where l2 is about 1e-17: l2 / l1 is compared
         np.testing.assert_allclose(
