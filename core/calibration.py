@@ -88,11 +88,20 @@ def calibrate(
         rates = [warm_up.learning_rate * (saves - k) / saves for k in range(saves)]
         return _warmed(name, key, base, folder, {"rates": rates}, drawn)
     card = files.read_json(folder / "checkpoint.json")
-    if card is None:
-        card = _train(
-            name, key, base, warm_up, template, fetch(drawn), precision, max_tokens, progress
-        )
+    if card is not None:
+        found = _warmed(name, key, base, folder, card, drawn)
+        if all(_there(step) for step in found.steps):
+            return found
+    card = _train(name, key, base, warm_up, template, fetch(drawn), precision, max_tokens, progress)
     return _warmed(name, key, base, folder, card, drawn)
+
+
+def _there(step: Checkpoint) -> bool:
+    """Whether no weights of a checkpoint were deleted; training again gives the same ones."""
+    if step.adapter:
+        return Path(step.adapter).is_file()
+    folder = Path(step.folder)
+    return (folder / "config.json").is_file() and any(folder.glob("*.safetensors"))
 
 
 def _warmed(
