@@ -76,7 +76,10 @@ def execute_all(spec: RunSpec, progress: Progress | None = None) -> Iterator[Fin
 
     Raises: as `execute`.
     """
-    for method in chosen_for_all(spec):
+    methods = chosen_for_all(spec)
+    for method in methods:  # before hours of work, and not after the first method
+        _scorable(spec, method)
+    for method in methods:
         own = replace(spec, method=method.name, params=method.model_dump())
         yield execute(own if method.needs_query() else replace(own, query=""), progress)
 
@@ -187,7 +190,8 @@ def _run_id(
         name: [signal.key(), asdict(signal.warm_up) if signal.warm_up else None, signal.step]
         for name, signal in method.needs().items()
     }
-    models_used = {signal.model for signal in method.needs().values()}
+    # the run's own model counts the tokens, whichever else measures
+    models_used = {"", *(signal.model for signal in method.needs().values())}
     return content_hash(
         [
             "run",
