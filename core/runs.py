@@ -112,6 +112,9 @@ def chosen_for_all(spec: RunSpec) -> list[Method]:
 
 def _scorable(spec: RunSpec, method: Method) -> tuple[Pool, Pool | None]:
     """The pool and the query set of a spec, if they are what the method needs."""
+    if not method.measures:
+        do = f"Import them: {stored.how(spec.pool, method.name)}."
+        raise MethodError(method.name, "these scores come from a file", do=do)
     with store.connect() as con:
         pool = pools.get_pool(con, spec.pool)
         query = pools.get_pool(con, spec.query) if spec.query else None
