@@ -89,21 +89,20 @@ def calibrate(
         rates = [warm_up.learning_rate * (saves - k) / saves for k in range(saves)]
         return _warmed(name, key, base, folder, {"rates": rates}, drawn)
     card = files.read_json(folder / "checkpoint.json")
-    if card is None or not _all_there(_warmed(name, key, base, folder, card, drawn)):
-        card = _train(
-            name, key, base, warm_up, template, fetch(drawn), precision, max_tokens, progress
-        )
+    if card is not None:
+        found = _warmed(name, key, base, folder, card, drawn)
+        if all(_there(step) for step in found.steps):
+            return found
+    card = _train(name, key, base, warm_up, template, fetch(drawn), precision, max_tokens, progress)
     return _warmed(name, key, base, folder, card, drawn)
 
 
-def _all_there(made: Warmed) -> bool:
-    """Whether nobody removed what a card speaks of."""
-    return all(
-        Path(step.adapter).is_file()
-        if step.adapter
-        else (Path(step.folder) / "config.json").is_file()
-        for step in made.steps
-    )
+def _there(step: Checkpoint) -> bool:
+    """Whether no weights of a checkpoint were deleted; training again gives the same ones."""
+    if step.adapter:
+        return Path(step.adapter).is_file()
+    folder = Path(step.folder)
+    return (folder / "config.json").is_file() and any(folder.glob("*.safetensors"))
 
 
 def _warmed(

@@ -1,25 +1,28 @@
 """The one way to map a pool. The CLI, the app and the demo all end in `make` or `make_from`."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core import __version__, blocks, config, maps, store
+from core import __version__, blocks, maps, store
 from core.domain import IntN, MaskN, Pool, content_hash
 from core.engines.hardware import choose
 from core.errors import PoolError
 from core.executors import Serial
 from core.labels import MOST
 from core.measuring import Measuring
+from core.methods import build
 from core.progress import Progress
 from core.signals import Embedding
 from core.store import maps as stored
 from core.store import pools
 from core.store import runs as stored_runs
 from core.store.maps import By, Of, StoredMap
+from core.store.runs import Run
 
 DEFAULT = {"cosine": 0.95, "minhash": 0.7}  # thresholds of near-duplicates
 INSTRUCTIONS = Embedding(model="minilm", checkpoint="embedder", text="instruction")
@@ -37,6 +40,7 @@ def make(
         PoolError: the pool is unknown, empty, or a query set.
         ModelError: the embedder cannot be loaded.
         RunError: the vectors of this map come with a run that was not made.
+        ConfigError: its measurements are gone, and its device is not there to make them again.
     """
     progress = progress or Progress(quiet=True)
     with store.connect() as con:
@@ -44,8 +48,20 @@ def make(
     if pool.kind != "pool" or not len(pool):
         what = "is a query set" if pool.kind != "pool" else "holds no samples"
         raise PoolError(name, what, do="Choose a pool of samples: sftlens pools.")
-    found = _instructions(pool, progress) if of == "instructions" else _of_run(pool, of)
-    return make_from(pool, of, *found, seed, progress)
+    found = _instructions(pool, progress) if of == "instructions" else _of_run(pool, of, progress)
+    with store.connect() as con:
+        known = stored.get_map(con, map_id(pool, of, seed, found.source))
+    if known is not None:  # what was measured may be gone by now
+        return known
+    return make_from(pool, of, *found.vectors(), found.source, seed, progress)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Where the vectors of a map are from, and how to get them, with which rows have one."""
+
+    source: Mapping[str, Any]
+    vectors: Callable[[], tuple[NDArray[np.float32], MaskN]]
 
 
 def make_all(name: str, progress: Progress | None = None) -> list[StoredMap]:
@@ -62,34 +78,50 @@ def make_all(name: str, progress: Progress | None = None) -> list[StoredMap]:
     return made
 
 
-def _instructions(
-    pool: Pool, progress: Progress
-) -> tuple[NDArray[np.float32], MaskN, dict[str, Any]]:
-    """Vectors (n, d) of the instructions, which of them are not empty, and where they are from."""
+def _instructions(pool: Pool, progress: Progress) -> _Found:
+    """Vectors (n, d) of the instructions; an empty one has none."""
     precision = choose()
     work = Measuring(pool, None, INSTRUCTIONS.model, precision, MAX_TOKENS, progress, Serial())
-    done = work.measure(INSTRUCTIONS)
-    x = blocks.gather(done.folder, pool.sample_ids)
-    source = {"checkpoint": done.checkpoint.card(), "precision": precision.key}
-    return x["vector"], ~x["empty"], source
+
+    def vectors() -> tuple[NDArray[np.float32], MaskN]:
+        x = blocks.gather(work.measure(INSTRUCTIONS).folder, pool.sample_ids)
+        return x["vector"], ~x["empty"]
+
+    return _Found({"checkpoint": work.base().card(), "precision": precision.key}, vectors)
 
 
-def _of_run(pool: Pool, of: Of) -> tuple[NDArray[np.float32], MaskN, dict[str, Any]]:
+def _last_vectors(run: Run, of: Of) -> str:
+    """The need of a run whose vectors are laid out: the answers', or the last gradients."""
+    if of == "answers":
+        return "vectors"
+    of_pool: list[str] = [name for name in run.card["parts"] if name.startswith("pool_")]
+    return max(of_pool, key=lambda name: int(name.removeprefix("pool_")))
+
+
+def _of_run(pool: Pool, of: Of, progress: Progress) -> _Found:
     """Vectors that a run measured: the last gradient, or the mean direction of the answers."""
     with store.connect() as con:
         run = stored_runs.newest_run(con, pool.name, RUNS[of])
-    parts = run.card["parts"]
-    steps = sorted(int(name[5:]) for name in parts if name.startswith("pool_"))
-    need = "vectors" if of == "answers" else f"pool_{steps[-1]}"
-    folder = config.folder("blocks") / parts[need]
-    source = {"run": run.run_id, "parts": parts[need]}
+    need = _last_vectors(run, of)
+    source = {"run": run.run_id, "parts": run.card["parts"][need]}
+    return _Found(source, lambda: _measured(pool, run, need, progress))
+
+
+def _measured(
+    pool: Pool, run: Run, need: str, progress: Progress
+) -> tuple[NDArray[np.float32], MaskN]:
+    """Unit vectors (n, d) of a need of a run; a part that is gone is measured again."""
+    device, _, dtype = str(run.card["precision"]).partition("-")
+    model, max_tokens = run.card["model"], run.card["max_tokens"]
+    work = Measuring(pool, None, model, choose(device, dtype), max_tokens, progress, Serial())
+    folder = work.measure(build(run.method, run.params).needs()[need]).folder
     column = next(c for c in ("gradient", "vector") if c in blocks.columns(folder))
     rows = blocks.gather(folder, pool.sample_ids, column)[column]
     if rows.ndim == 3:  # (n, k, d): a sample stands where its answers do in the mean
         rows = rows.astype(np.float32).mean(axis=1)
     rows = np.asarray(rows, np.float32)
     length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.maximum(length, 1e-12), length[:, 0] > 0, source
+    return rows / np.maximum(length, 1e-12), length[:, 0] > 0
 
 
 def make_from(

@@ -119,7 +119,7 @@ class Measuring:
         todo = blocks.missing(folder, pool.sample_ids)
         held = len(pool) - len(todo)
         name = _title(signal)
-        if held and todo:
+        if held:
             self.progress.say(
                 f"{name}: {held:,} of {len(pool):,} samples reused, {len(todo):,} to measure"
             )

@@ -77,6 +77,8 @@ def execute_all(spec: RunSpec, progress: Progress | None = None) -> Iterator[Fin
     Raises: as `execute`.
     """
     methods = chosen_for_all(spec)
+    for method in methods:  # before hours of work, and not after the first method
+        _scorable(spec, method)
     with jobs.alone(spec, ""):
         for method in methods:
             query = spec.query if method.needs_query() else ""
@@ -112,6 +114,9 @@ def chosen_for_all(spec: RunSpec) -> list[Method]:
 
 def _scorable(spec: RunSpec, method: Method) -> tuple[Pool, Pool | None]:
     """The pool and the query set of a spec, if they are what the method needs."""
+    if not method.measures:
+        do = f"Import them: {stored.how(spec.pool, method.name)}."
+        raise MethodError(method.name, "these scores come from a file", do=do)
     with store.connect() as con:
         pool = pools.get_pool(con, spec.pool)
         query = pools.get_pool(con, spec.query) if spec.query else None
@@ -190,7 +195,8 @@ def _run_id(
         name: [signal.key(), asdict(signal.warm_up) if signal.warm_up else None, signal.step]
         for name, signal in method.needs().items()
     }
-    models_used = {signal.model for signal in method.needs().values()}
+    # the run's own model counts the tokens, whichever else measures
+    models_used = {"", *(signal.model for signal in method.needs().values())}
     return content_hash(
         [
             "run",

@@ -38,7 +38,7 @@ def select(recipe: Recipe) -> Selection:
     with store.connect() as con:
         run = stored.get_run(con, recipe.run_id)
         if run is None or (run.pool, run.method) != (recipe.pool, recipe.method):
-            do = f"Score it again: sftlens score {recipe.pool} {recipe.method}."
+            do = f"Score it again: {stored.how(recipe.pool, recipe.method)}."
             raise RunError(recipe.run_id[:8], "this run is not in the store", do=do)
         columns = stored.run_columns(con, run.run_id)
         # The pool may have grown since: the run speaks of its first n samples.

@@ -295,6 +295,21 @@ def test_a_whole_model_is_saved_as_often_as_asked_the_last_time_at_the_end(run: 
     assert len(run(warm_up=replace(WARM_UP, saves=64)).steps) == 4 * WARM_UP.epochs  # its steps
 
 
+@pytest.mark.parametrize(("adapter", "saves"), [("full", 1), ("full", 2), ("lora", 1)])
+def test_a_checkpoint_whose_weights_were_deleted_is_made_again(
+    run: Run, adapter: Any, saves: int
+) -> None:
+    warm_up = replace(WARM_UP, adapter=adapter, saves=saves)
+    made = run(warm_up=warm_up)
+    before = [weights(step) for step in made.steps]
+    first = made.steps[0]
+    (
+        Path(first.adapter) if adapter == "lora" else Path(first.folder) / "model.safetensors"
+    ).unlink()
+    again = run(warm_up=warm_up)
+    assert all(equal(a, weights(b)) for a, b in zip(before, again.steps, strict=True))
+
+
 def test_rates_are_means_of_the_schedule_between_the_checkpoints(run: Run) -> None:
     warm_up = replace(WARM_UP, adapter="lora")
     made = run(warm_up=warm_up)

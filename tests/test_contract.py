@@ -252,3 +252,25 @@ def test_a_parameter_for_all_goes_where_it_belongs() -> None:
     assert chosen["loss_trajectory"]["clusters"] == 3
     with pytest.raises(MethodError, match="no method has such a parameter"):
         runs.chosen_for_all(RunSpec("pool", "", {"nonsense": "1"}))
+
+
+def test_a_wrong_query_set_stops_all_before_the_first_method() -> None:
+    make(RECORDS)
+    spec = RunSpec("pool", "", model="fake", device="cpu", query="nobody")
+    with pytest.raises(PoolError, match="no pool by this name"):
+        next(runs.execute_all(spec))
+
+
+@pytest.mark.parametrize("name", ["random", "length"])
+def test_a_run_belongs_to_the_model_that_counted_its_tokens(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from core import models
+
+    make(RECORDS)
+    first = runs.execute(RunSpec("pool", name, model="fake", device="cpu"))
+    other = models.Checkpoint("other", "other", "", "other")
+    monkeypatch.setattr(models, "resolve", lambda name, progress=None: other)
+    again = runs.execute(RunSpec("pool", name, model="other", device="cpu"))
+    assert not again.reused
+    assert again.run.run_id != first.run.run_id

@@ -13,7 +13,8 @@ import pytest
 from calls import jsonl, sftlens
 
 from core import config, external, pools, replay, runs, store
-from core.errors import PoolError, RecordError, SFTLensError
+from core.domain import RunSpec
+from core.errors import MethodError, PoolError, RecordError, RunError, SFTLensError
 from core.export import Layout, export
 from core.external import Imported
 from core.methods import build
@@ -305,3 +306,16 @@ def test_the_command_says_what_it_joined_and_what_comes_next(pool: str, write: A
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert wrong.stderr.startswith("error: ")
     assert len(wrong.stderr.splitlines()) == 1
+
+
+def test_scores_from_a_file_are_not_computed(pool: str) -> None:
+    with pytest.raises(MethodError, match=r"come from a file\. Import them: sftlens score-import"):
+        runs.execute(RunSpec(pool, "external", model="fake", device="cpu"))
+    with store.connect() as con, pytest.raises(RunError, match=r"score-import \w+ FILE"):
+        stored.newest_run(con, pool, "external")
+
+
+def test_a_score_column_that_was_not_imported_is_refused(pool: str, write: Any) -> None:
+    made = external.import_scores(pool, write(BASIC), "id")
+    with pytest.raises(MethodError, match=r"^external.score_column: there is no such column"):
+        chosen(made, params={"score_column": "nope"})

@@ -1,20 +1,23 @@
 """Maps in the store, and the two commands that make and read them."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 from calls import jsonl
 from test_cli import call, done, refused
 
-from core import config, mapping, pools, store
+from core import config, mapping, pools, runs, store
 from core.demo import FOLDER
+from core.domain import RunSpec
 from core.errors import MethodError, PoolError, RunError
 from core.maps import FLOORS, Map
 from core.neighbours import Links
 from core.store import maps as stored
-from core.store.maps import StoredMap
+from core.store.maps import Of, StoredMap
 from core.store.pools import get_pool
+from core.store.runs import Run
 
 ID = "0123456789abcdef0123"
 
@@ -174,3 +177,26 @@ def test_mistakes_are_one_line(small: tuple[str, ...]) -> None:
     assert "Make it first: sftlens map small" in refused("duplicates", "small")
     assert "there is no pool by this name" in refused("duplicates", "nothing")
     refused("map", "small", "--of", "wishes")
+
+
+@pytest.mark.parametrize("of", ["gradients", "answers"])
+def test_a_map_of_a_run_whose_parts_are_gone_measures_them_again(
+    of: Of, small: tuple[str, ...]
+) -> None:
+    query = jsonl(config.cache_dir().parent / "q.jsonl", [{"instruction": "Q", "output": "A"}])
+    pools.import_files([query], "query", "query")
+    spec = RunSpec("small", mapping.RUNS[of], model="fake", device="cpu", query="query")
+    runs.execute(spec)
+    first = mapping.make("small", of)
+    shutil.rmtree(config.folder("blocks"))
+    assert mapping.make("small", of) == first
+    assert not list(config.folder("blocks").iterdir())  # it was found by its key
+    other = mapping.make("small", of, seed=1)
+    for path in config.folder("blocks").glob("*/part-*.npz"):
+        path.write_bytes(b"")
+    assert mapping.make("small", of, seed=2).labels == other.labels
+
+
+def test_the_last_of_ten_checkpoints_is_mapped() -> None:
+    run = Run("", "", "", "", {}, {"parts": {f"pool_{k}": "" for k in range(1, 12)}}, 0, 0, 0.0)
+    assert mapping._last_vectors(run, "gradients") == "pool_11"

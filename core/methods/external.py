@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from core.domain import Arrays, Scores
+from core.errors import MethodError
 from core.methods import Method
 from core.signals import Signal
 
@@ -40,8 +41,15 @@ class External(Method):
         """Value = the imported score, or minus it: higher is chosen earlier.
 
         Without an import there is no score: every sample is excluded with that reason.
+
+        Raises:
+            MethodError: the imported run has no column of this name.
         """
         n = len(x["id_hash"])
+        if "matched" in x and self.score_column not in x:
+            where = f"{self.name}.score_column"
+            do = "Name a column of the imported file, as rules name it."
+            raise MethodError(where, "there is no such column", got=self.score_column, do=do)
         given = np.asarray(x.get(self.score_column, np.full(n, np.nan)), np.float64)
         matched = np.asarray(x.get("matched", np.zeros(n)), bool)
         broken = matched & ~np.isfinite(given)

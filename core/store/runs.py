@@ -102,9 +102,16 @@ def newest_run(con: Connection, pool: str, method: str) -> Run:
     run = get_run(con, row[0]) if row else None
     if run is None:
         get_pool(con, pool)  # an unknown pool has a sentence of its own
-        do = f"Score it first: sftlens score {pool} {method}."
+        do = f"Score it first: {how(pool, method)}."
         raise RunError(pool, f"there is no {method} run of this pool as it is now", do=do)
     return run
+
+
+def how(pool: str, method: str) -> str:
+    """The command that makes a run of a method; imported scores are not computed."""
+    if method == "external":
+        return f"sftlens score-import {pool} FILE"
+    return f"sftlens score {pool} {method}"
 
 
 def _arrow(column: NDArray[Any]) -> "pa.Array":
