@@ -19,7 +19,8 @@ from core.policies.budget import Budget
 from core.policies.top import Top
 from core.templates import encode, encode_reference
 
-FLOAT32, FLOAT64 = {"rtol": 1e-5, "atol": 1e-7}, {"rtol": 1e-9, "atol": 1e-12}
+# float32 has ln p to 1e-7 a token at best: of a model that is sure, nothing else is left
+FLOAT32, FLOAT64 = {"rtol": 1e-5, "atol": 5e-7}, {"rtol": 1e-9, "atol": 1e-12}
 BLOCKS = (1, 5, 16, VOCAB)
 
 

@@ -25,6 +25,7 @@ from core.methods.gradient_similarity import GradientSimilarity
 from core.templates import Encoded, encode, encode_less
 
 FLOAT32, FLOAT64 = {"rtol": 1e-5, "atol": 1e-7}, {"rtol": 1e-9, "atol": 1e-15}
+COSINES = {"rtol": 1e-5, "atol": 5e-7}  # the order of adding shows beside 1, near 0 as well
 Arrays = dict[str, np.ndarray]
 
 
@@ -142,7 +143,7 @@ def test_mean_learning_rates_are_the_authors(targeted: dict[str, Any]) -> None:
 
 def test_cosines_are_the_authors(vectors: Arrays) -> None:
     found = cosines(vectors["train_raw0"], vectors["query_raw0"]).T
-    np.testing.assert_allclose(found, vectors["cosine_raw0"], **FLOAT32)
+    np.testing.assert_allclose(found, vectors["cosine_raw0"], **COSINES)
 
 
 def test_influence_over_checkpoints_is_the_authors(
@@ -155,7 +156,7 @@ def test_influence_over_checkpoints_is_the_authors(
     ]
     found = combined(each, weights).T
     assert found.shape == (targeted["M"], targeted["N"])
-    np.testing.assert_allclose(found, vectors["influence"], **FLOAT32)
+    np.testing.assert_allclose(found, vectors["influence"], **COSINES)
 
 
 def conversation(messages: list[dict[str, str]]) -> tuple[Turn, ...]:
