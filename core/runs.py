@@ -224,11 +224,19 @@ def rescore(run: stored.Run, columns: Mapping[str, Any], params: Mapping[str, An
     """
     method = build(run.method, run.params)
     if not method.is_live(params):
-        do = f"Score again: sftlens score {run.pool} {run.method} " + " ".join(
-            f"--set {k}={v}" for k, v in params.items()
-        )
+        do = f"Score again: {_again(run, params)}"
         raise RunError(run.run_id[:8], "these parameters need new measurements", do=do)
     return method.with_params(params).score(columns)
+
+
+def _again(run: stored.Run, params: Mapping[str, Any]) -> str:
+    """The command that scores a run's pool again under other parameters."""
+    words = [stored.how(run.pool, run.method)]
+    if (query := run.card.get("query")) is not None:
+        words.append(f"--query {query['name']}")
+    if (model := run.card.get("model", "embedded")) not in ("embedded", ""):
+        words.append(f"--model {model}")
+    return " ".join([*words, *(f"--set {k}={v}" for k, v in params.items())])
 
 
 def versions() -> dict[str, str]:

@@ -420,3 +420,10 @@ def test_a_real_run_killed_at_three_moments_is_the_undisturbed_run(
     assert " samples reused, " in err
     assert before.items() <= parts().items()
     assert table(newest()) == undisturbed
+
+
+def test_the_command_that_is_advised_names_model_and_query_set() -> None:
+    card = {"model": "fake", "query": {"name": "target"}}
+    run = stored.Run("0" * 20, "pool", "", "gradient_similarity", {}, card, 0, 0, 0.0)
+    with pytest.raises(RunError, match=r"--query target --model fake --set seed=7$"):
+        runs.rescore(run, {}, {"seed": 7})
