@@ -314,3 +314,19 @@ def test_an_unknown_pool_is_a_sentence_that_lists_those_there_are() -> None:
     add("here", [sample("a")])
     with store.connect() as con, pytest.raises(PoolError, match="Use one of: here"):
         pools.get_pool(con, "there")
+
+
+def test_ctrl_c_in_the_middle_of_a_question_is_ctrl_c() -> None:
+    code = (
+        "import os, signal, threading, time\n"
+        "from core import store\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "try:\n"
+        "    with store.connect(write=True) as con:\n"
+        "        con.execute('SELECT count(*) FROM range(10000000000) r WHERE r.range % 7 = 3')\n"
+        "except KeyboardInterrupt:\n"
+        "    print('stopped')\n"
+    )
+    _, out, err = ended(python("-c", code))
+    assert out.strip() == "stopped", err

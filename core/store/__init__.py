@@ -24,6 +24,7 @@ BUSY = (  # whole phrases: the text names the path, which may lie in a folder of
     "different configuration",  # another thread has it open the other way
     "Unique file handle conflict",  # another thread is opening or closing it
 )
+INTERRUPTED = "Query interrupted"
 _WRITING = threading.Lock()  # DuckDB lets the threads of one process write at once, and conflict
 
 
@@ -61,6 +62,10 @@ def connect(*, write: bool = False, path: Path | None = None) -> Iterator[Connec
                 yield con
                 if write:
                     con.commit()  # closing without it rolls back
+        except RuntimeError as error:
+            if str(error) == INTERRUPTED:  # Ctrl-C, as DuckDB tells of it
+                raise KeyboardInterrupt from error
+            raise
         finally:
             con.close()
 
