@@ -84,10 +84,7 @@ def calibrate(
     name = f"{base.name}+warm-up"
     folder = config.folder("models") / f"calibrated-{key}"
     if not base.folder:  # the fake engine has nothing to tune
-        by_epoch = warm_up.adapter == "lora" and warm_up.saves == 1
-        saves = warm_up.epochs if by_epoch else warm_up.saves
-        rates = [warm_up.learning_rate * (saves - k) / saves for k in range(saves)]
-        return _warmed(name, key, base, folder, {"rates": rates}, drawn)
+        return _warmed(name, key, base, folder, {"rates": mean_rates(len(drawn), warm_up)}, drawn)
     card = files.read_json(folder / "checkpoint.json")
     if card is not None:
         found = _warmed(name, key, base, folder, card, drawn)

@@ -1,7 +1,7 @@
 """Signals -> arrays: which checkpoint measures which samples, and what is still missing.
 
-One `Measuring` serves a whole run, or all runs of `score --all`: it makes a warm-up once, keeps
-the engine of the last checkpoint, and measures only what no part on disk holds.
+One `Measuring` serves a run: it makes a warm-up once, keeps the engine of the last checkpoint, and
+measures only what no part on disk holds. Runs share what they share through those parts.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -100,10 +100,10 @@ class Measuring:
 
     def _response_tokens(self) -> NDArray[Any]:
         """Response tokens of each sample under the run's own model, (n,); no weights are read."""
-        engine = loader.load(self.base(), self.precision)
+        engine, fetch = self._loaded(self.base(), self.precision), self._fetch(self.pool)
         ids = self.pool.sample_ids
         chunks = [ids[k : k + blocks.PLAN_CHUNK] for k in range(0, len(ids), blocks.PLAN_CHUNK)]
-        counts = [engine.response_lengths(self._pool_fetch(chunk), "chat") for chunk in chunks]
+        counts = [engine.response_lengths(fetch(chunk), "chat") for chunk in chunks]
         return np.concatenate(counts)
 
     def measure(self, signal: Signal) -> Measured:
@@ -136,7 +136,8 @@ class Measuring:
         todo: Sequence[str],
         name: str,
     ) -> None:
-        engine, fetch = self._loaded(checkpoint, self._precision(signal)), self._fetch(signal)
+        engine = self._loaded(checkpoint, self._precision(signal))
+        fetch = self._fetch(self._samples(signal))
         given = before.folder if before is not None else None
         task = blocks.Task(signal, engine, fetch, folder, self.max_tokens, given)
         planned, unit = blocks.planned(todo, signal, engine, fetch)
@@ -150,12 +151,10 @@ class Measuring:
         assert self.query is not None, "checked before anything is measured"
         return self.query
 
-    def _fetch(self, signal: Signal) -> blocks.Fetch:
-        name = self._samples(signal).name
-
+    def _fetch(self, pool: Pool) -> blocks.Fetch:
         def fetch(ids: Sequence[str]) -> list[Sample]:
             with store.connect() as con:
-                return pools.read_samples(con, name, ids)
+                return pools.read_samples(con, pool.name, ids)
 
         return fetch
 
@@ -194,16 +193,12 @@ class Measuring:
                 warm_up,
                 signal.template,
                 self.pool.sample_ids,
-                self._pool_fetch,
+                self._fetch(self.pool),
                 self.precision,
                 self.max_tokens,
                 self.progress,
             )
         return self._warmed[key]
-
-    def _pool_fetch(self, ids: Sequence[str]) -> list[Sample]:
-        with store.connect() as con:
-            return pools.read_samples(con, self.pool.name, ids)
 
     def _precision(self, signal: Signal) -> Precision:
         """That of the run; on a processor, float32 for what a rounding error would change."""

@@ -190,7 +190,7 @@ def test_a_run_killed_at_three_moments_is_the_undisturbed_run(
     assert len(parts()) == total
     held = {len(ids) for ids in measured_by_folder()}
     assert held == {N}
-    assert f"base: {N} of {N} samples reused" in err
+    assert f"base: {N} of {N} samples reused, 0 to measure" in err
     assert "calibrated: " in err
     assert table(newest()) == undisturbed
     assert not list(config.cache_dir().rglob("*.part"))

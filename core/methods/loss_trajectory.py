@@ -6,8 +6,9 @@ A proxy is fine-tuned on the whole pool; at each of its t saved checkpoints a sa
 
 and its trajectory is (loss_1, ..., loss_t). Samples of similar trajectories have similar
 gradients, so k-means on them finds what is redundant; a policy then takes samples evenly from
-the clusters (`group`). S2L ranks nothing inside a cluster: it draws. Here the one NEAREST to its
-cluster's centre is chosen first, the most typical. Source: S2L, arXiv 2403.07384, algorithm 1.
+the clusters (`group`). S2L ranks nothing inside a cluster: it draws, as its policy does. For
+policies that rank, the score prefers what is NEAREST to its cluster's centre, the most typical.
+Source: S2L, arXiv 2403.07384, algorithm 1.
 """
 
 from collections.abc import Mapping
