@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from pages.ui import charts, overview, sources
+from pages.ui import overview, sources
+from pages.ui.charts import bars, distributions
 from pages.ui.frame import need_selection, open_page
 from pages.ui.panels import chart, palette
 
@@ -16,14 +17,14 @@ left, right = st.columns([1, 1], gap="large")
 with left:
     chart(
         "Kept by source",
-        lambda: charts.shares(*sources.shares(selection), palette()),
+        lambda: bars.shares(*sources.shares(selection), palette()),
         "overview_sources",
         empty="The pool has no sources.",
     )
 with right:
     chart(
         "Score",
-        lambda: charts.histogram(
+        lambda: distributions.histogram(
             selection.scores.value, selection.subset.mask, (), "score", palette()
         ),
         "overview_score",

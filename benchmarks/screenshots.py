@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from benchmarks.browser import app, browser
-from pages.ui.frame import ENTRIES
+from pages.ui.navigation import ENTRIES
 
 SETTLED_MS = 3500  # charts are drawn by then
 

@@ -123,7 +123,7 @@ def _score_columns(selection: Selection, row: int) -> dict[str, Any]:
     return {
         "sftlens_id": selection.sample_ids[row],
         "sftlens_score": None if np.isnan(value) else value,
-        "sftlens_reason": str(selection.subset.verdict[row]),
+        "sftlens_reason": str(selection.subset.reason[row]),
     }
 
 
@@ -168,7 +168,7 @@ def _manifest(
         "counts": {
             "samples": len(subset.chosen),
             "response_tokens": subset.tokens,
-            "by_verdict": subset.counts(),
+            "by_reason": subset.counts(),
         },
         "notes": dict(notes),
         "policy_notes": list(subset.notes),

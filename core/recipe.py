@@ -112,18 +112,18 @@ class Recipe(BaseModel):
 class Subset:
     """What a recipe keeps: positions in the order of choice, and a reason for every sample.
 
-    `verdict` (n,): "kept", or why not. Kept and the counts of all reasons add up to n.
+    `reason` (n,): "kept", or why not. Kept and the counts of all reasons add up to n.
     """
 
     chosen: IntN
-    verdict: NDArray[np.object_]
+    reason: NDArray[np.object_]
     n_tokens: FloatN
     notes: tuple[str, ...] = ()  # what a person should know about the choice
 
     @property
     def n(self) -> int:
         """Samples in the pool."""
-        return len(self.verdict)
+        return len(self.reason)
 
     @property
     def tokens(self) -> int:
@@ -138,8 +138,8 @@ class Subset:
         return kept
 
     def counts(self) -> dict[str, int]:
-        """Samples by verdict, kept first, then by size."""
-        names, sizes = np.unique(self.verdict.astype(str), return_counts=True)
+        """Samples by reason, kept first, then by size."""
+        names, sizes = np.unique(self.reason.astype(str), return_counts=True)
         pairs = dict(zip(names.tolist(), sizes.tolist(), strict=True))
         return {"kept": pairs.pop("kept", 0)} | dict(sorted(pairs.items(), key=lambda p: -p[1]))
 
@@ -175,7 +175,7 @@ def apply(
         what = f"needs the {lacking[0]} of each sample, which {recipe.method} does not give"
         raise BudgetError(f"--policy {policy.name}", what, do=do)
     n_tokens = columns.get("n_tokens", np.full(n, np.nan))
-    verdict = np.array([r and f"not scored: {r}" for r in scores.reasons()], object)
+    reason = np.array([r and f"not scored: {r}" for r in scores.reasons()], object)
     value = scores.value.copy()
     for rule in recipe.rules:
         if rule.column not in columns or columns[rule.column].ndim != 1:
@@ -183,15 +183,15 @@ def apply(
             do = f"Use one of: {', '.join(known)}."
             raise BudgetError(f"rule {rule.column}", "there is no such column", do=do)
         dropped = ~rule.passed(columns[rule.column])
-        verdict[dropped & (verdict == None)] = f"rule: {rule}"  # noqa: E711  (elementwise)
+        reason[dropped & (reason == None)] = f"rule: {rule}"  # noqa: E711  (elementwise)
         value[dropped] = np.nan
     candidates = Candidates(
         value, n_tokens, scores.group, source, scores.similarity, id_hash, scores.features
     )
     chosen = policy.choose(candidates, budget)
-    verdict[verdict == None] = _left_out(policy.name, budget)  # noqa: E711
-    verdict[chosen.rows] = "kept"
-    return Subset(chosen.rows, verdict, n_tokens, chosen.notes)
+    reason[reason == None] = _left_out(policy.name, budget)  # noqa: E711
+    reason[chosen.rows] = "kept"
+    return Subset(chosen.rows, reason, n_tokens, chosen.notes)
 
 
 def missing(policy: Policy | type[Policy], scores: Scores) -> list[str]:

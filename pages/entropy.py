@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from pages.ui import cards, charts, sources, thresholds
+from pages.ui import cards, sources, thresholds
+from pages.ui.charts import distributions, entropy
 from pages.ui.frame import need_selection, open_page
 from pages.ui.glossary import term
 from pages.ui.panels import chart, palette
@@ -16,7 +17,7 @@ left, right = st.columns([6, 5], gap="large")
 with left:
     chart(
         "Entropy of the response, before and after calibration",
-        lambda: charts.entropy_density(
+        lambda: entropy.entropy_density(
             columns["base_entropy"], columns["calibrated_entropy"], kept, palette()
         ),
         "entropy_density",
@@ -28,7 +29,7 @@ with left:
 with right:
     chart(
         "NLL drop",
-        lambda: charts.histogram(
+        lambda: distributions.histogram(
             columns["nll_drop"],
             kept,
             thresholds.trim_lines(selection),
@@ -42,7 +43,7 @@ with right:
     thresholds.trim_slider(selection)
     chart(
         "Entropy drop",
-        lambda: charts.histogram(
+        lambda: distributions.histogram(
             columns["entropy_drop"],
             kept,
             thresholds.rule_lines(selection, "entropy_drop"),

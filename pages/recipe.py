@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from pages.ui import cards, charts, recipe_form
+from pages.ui import cards, recipe_form
+from pages.ui.charts import bars
 from pages.ui.frame import need_selection, open_page
 from pages.ui.glossary import term
 from pages.ui.panels import chart, palette
@@ -22,7 +23,7 @@ with left:
 with right:
     chart(
         "What is left after each step",
-        lambda: charts.waterfall(*recipe_form.steps(selection), palette()),
+        lambda: bars.waterfall(*recipe_form.steps(selection), palette()),
         "recipe_waterfall",
         empty="The pool holds no samples.",
     )

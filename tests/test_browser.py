@@ -8,7 +8,7 @@ import pytest
 from benchmarks import browser as chrome
 from core import pools, runs
 from core.domain import RunSpec
-from pages.ui.frame import ENTRIES
+from pages.ui.navigation import ENTRIES
 
 pytestmark = [
     pytest.mark.browser,

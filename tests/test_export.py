@@ -181,7 +181,7 @@ def test_kept_and_rejected_are_the_pool_each_with_its_reason(
     made = export.export(recipe, layout, tmp_path / "out")
     subset, rejected = (read(tmp_path / "out", side, layout) for side in ("subset", "rejected"))
     ids = [r["sftlens_id"] for r in [*subset, *rejected]]
-    assert len(ids) == len(RECORDS) == sum(made["counts"]["by_verdict"].values())
+    assert len(ids) == len(RECORDS) == sum(made["counts"]["by_reason"].values())
     with store.connect() as con:
         assert sorted(ids) == sorted(stored.get_pool(con, "pool").sample_ids)
         in_order = [i for i in stored.get_pool(con, "pool").sample_ids if i in ids[len(subset) :]]

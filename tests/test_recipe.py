@@ -51,10 +51,10 @@ def test_every_sample_has_one_verdict_and_the_counts_add_up(case: Any) -> None:
     made, scores, given_columns = case
     n = len(scores.value)
     subset = apply(made, scores, given_columns)
-    assert sum(subset.counts().values()) == n == subset.n == len(subset.verdict)
-    assert all(isinstance(verdict, str) and verdict for verdict in subset.verdict)
+    assert sum(subset.counts().values()) == n == subset.n == len(subset.reason)
+    assert all(isinstance(reason, str) and reason for reason in subset.reason)
     assert len(set(subset.chosen.tolist())) == len(subset.chosen) == subset.counts()["kept"]
-    assert (subset.verdict == "kept").tolist() == subset.mask.tolist()
+    assert (subset.reason == "kept").tolist() == subset.mask.tolist()
     assert not np.isnan(scores.value[subset.chosen]).any()
     ranked = scores.value[subset.chosen]
     assert (np.diff(ranked) <= 0).all()
@@ -67,14 +67,14 @@ def test_every_sample_has_one_verdict_and_the_counts_add_up(case: Any) -> None:
 def test_what_is_kept_passes_every_rule_and_what_is_dropped_says_which(case: Any) -> None:
     made, scores, given_columns = case
     subset = apply(made, scores, given_columns)
-    for i, verdict in enumerate(subset.verdict):
+    for i, reason in enumerate(subset.reason):
         broken = [str(r) for r in made.rules if not r.passed(given_columns[r.column][i : i + 1])[0]]
         if np.isnan(scores.value[i]):
-            assert verdict == "not scored: no number"
+            assert reason == "not scored: no number"
         elif broken:
-            assert verdict == f"rule: {broken[0]}"
+            assert reason == f"rule: {broken[0]}"
         else:
-            assert verdict in ("kept", f"budget: ranked below the {made.budget} that fit")
+            assert reason in ("kept", f"budget: ranked below the {made.budget} that fit")
 
 
 @given(cases())
@@ -84,7 +84,7 @@ def test_the_same_recipe_chooses_the_same_and_changes_nothing_it_was_given(case:
     value = scores.value.tobytes()
     first, again = (apply(made, scores, given_columns) for _ in range(2))
     assert first.chosen.tolist() == again.chosen.tolist()
-    assert first.verdict.tolist() == again.verdict.tolist()
+    assert first.reason.tolist() == again.reason.tolist()
     assert {name: column.tobytes() for name, column in given_columns.items()} == before
     assert scores.value.tobytes() == value
 
@@ -94,7 +94,7 @@ def test_reasons_name_the_score_the_first_rule_and_the_budget() -> None:
     rules = (Rule(column="x", low=0.25), Rule(column="x", low=0.5, high=1))
     made = recipe(rules=rules, budget="1")
     subset = apply(made, scored(value), columns(5, x=[0, 0.3, 0.75, 1, np.nan]))
-    assert subset.verdict.tolist() == [
+    assert subset.reason.tolist() == [
         "rule: x ≥ 0.25",
         "rule: 0.5 ≤ x ≤ 1",
         "kept",
@@ -109,7 +109,7 @@ def test_a_sample_without_the_number_a_rule_asks_for_is_dropped_by_it() -> None:
     subset = apply(
         recipe(rules=(Rule(column="x", high=9),)), scored([1.0, 2.0]), columns(2, x=[1, np.nan])
     )
-    assert subset.verdict[1] == "rule: x ≤ 9"
+    assert subset.reason[1] == "rule: x ≤ 9"
 
 
 def test_bounds_belong_to_the_range() -> None:
@@ -153,7 +153,7 @@ def test_a_policy_sees_groups_sources_queries_and_ids_of_the_samples_the_rules_l
     source, rules = np.array([0, 0, 0, 1, 1, 1]), (Rule(column="n_tokens", low=1),)
     subset = apply(recipe(**made, rules=rules, budget="3"), scores, columns(6), source)
     assert subset.chosen.tolist() == [2, 5, 4]
-    assert subset.verdict[3] == "budget: not among the 3 that water_filling takes"
+    assert subset.reason[3] == "budget: not among the 3 that water_filling takes"
     over = apply(recipe(**made, rules=rules, budget="9"), scores, columns(6), source)
     assert over.notes == ("The budget asks for 9 samples, and all 5 are taken.",)
     draws = [

@@ -99,8 +99,8 @@ def select(
     )
     layout = export.Layout(shape, file_kind, scores, rejected)
     manifest = export.export(recipe, layout, out)
-    for verdict, n in manifest["counts"]["by_verdict"].items():
-        echo(f"{n:>9,}  {verdict}")
+    for reason, n in manifest["counts"]["by_reason"].items():
+        echo(f"{n:>9,}  {reason}")
     for name, facts in manifest["files"].items():
         echo(f"{out / name}: {facts['rows']:,} rows, SHA-256 {facts['sha256'][:16]}")
     for text in manifest["policy_notes"]:

@@ -71,7 +71,7 @@ def _frame(selection: Selection, rows: NDArray[np.int64]) -> pd.DataFrame:
     for name in catalogue()[selection.run.method].columns:
         if name in selection.columns:
             frame[name] = selection.columns[name][rows]
-    frame["verdict"] = selection.subset.verdict[rows]
+    frame["reason"] = selection.subset.reason[rows]
     return frame
 
 
@@ -85,7 +85,7 @@ def _columns(names: list[str]) -> dict[str, Any]:
         "nll_drop": number("NLL drop", format="%.4f", help=term("nll_drop")),
         "n_tokens": number("tokens", format="localized", help=term("tokens"), width="small"),
         "source": st.column_config.TextColumn("source"),
-        "verdict": st.column_config.TextColumn("verdict"),
+        "reason": st.column_config.TextColumn("reason"),
     }
     return {name: own.get(name) or number(name.replace("_", " "), format="%.4g") for name in names}
 
@@ -125,9 +125,9 @@ def _why(selection: Selection, row: int) -> str:
     """`kept: rank 3 of 128`, or the reason it was dropped."""
     value = selection.scores.value
     if np.isnan(value[row]):
-        return str(selection.subset.verdict[row])
+        return str(selection.subset.reason[row])
     rank = 1 + int(np.sum(value > value[row]))
-    return f"{selection.subset.verdict[row]} · rank {rank:,} of {int(np.isfinite(value).sum()):,}"
+    return f"{selection.subset.reason[row]} · rank {rank:,} of {int(np.isfinite(value).sum()):,}"
 
 
 def _numbers(selection: Selection, row: int) -> None:

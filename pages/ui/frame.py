@@ -1,7 +1,7 @@
 """What every page looks like around its content: navigation, page head, guards."""
 
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 import numpy as np
 import pandas as pd
@@ -11,57 +11,10 @@ from core.methods import catalogue
 from core.recipe import Recipe
 from core.selection import Selection
 from pages.ui import data
+from pages.ui.navigation import ENTRIES
 from pages.ui.recipe_bar import recipe_bar
 from pages.ui.state import show, state
 
-
-class Entry(NamedTuple):
-    """One line of the navigation."""
-
-    group: str
-    script: str
-    title: str
-    icon: str
-    question: str
-
-
-ENTRIES = (
-    Entry(
-        "",
-        "app.py",
-        "Overview",
-        ":material/home:",
-        "What is here, is it scored, and what would be kept?",
-    ),
-    Entry(
-        "Explore",
-        "pages/entropy.py",
-        "Entropy",
-        ":material/ssid_chart:",
-        "What did calibration change?",
-    ),
-    Entry(
-        "Select",
-        "pages/recipe.py",
-        "Recipe",
-        ":material/tune:",
-        "What do I keep, and what removes the rest?",
-    ),
-    Entry(
-        "Ship",
-        "pages/export.py",
-        "Export",
-        ":material/ios_share:",
-        "What leaves, and can it be made again?",
-    ),
-    Entry(
-        "Run",
-        "pages/runs.py",
-        "Runs",
-        ":material/play_circle:",
-        "Are the scores there, and can I trust them?",
-    ),
-)
 ICON = Path(__file__).with_name("icon.svg")  # a named icon would be fetched from elsewhere
 WATCH_EVERY_S = 1.5
 OWN_PAGE = "differential_entropy"

@@ -70,9 +70,9 @@ def _scored(selection: Selection) -> int:
 def reasons(selection: Selection) -> None:
     """Why samples are not kept; the counts add up to the pool."""
     counts = selection.subset.counts()
-    st.markdown("**Every sample has a verdict**")
+    st.markdown("**Every sample has a reason**")
     st.dataframe(
-        {"verdict": list(counts), "samples": list(counts.values())},
+        {"reason": list(counts), "samples": list(counts.values())},
         hide_index=True,
         column_config={"samples": st.column_config.NumberColumn(format="localized")},
     )

@@ -132,7 +132,7 @@ def _set_knob(selection: Selection, name: str, key: str) -> None:
 
 
 def steps(selection: Selection) -> tuple[list[tuple[str, int]], int]:
-    """Each verdict but "kept" with its samples, in the order they are given; and the total."""
+    """Each reason but "kept" with its samples, in the order they are given; and the total."""
     order: dict[str, int] = {}
     for reason in [
         *(f"not scored: {r}" for r in selection.scores.excluded),
@@ -144,5 +144,5 @@ def steps(selection: Selection) -> tuple[list[tuple[str, int]], int]:
     return [(_short(name), counts[name]) for name in names], selection.subset.n
 
 
-def _short(verdict: str) -> str:
-    return "over the budget" if verdict.startswith("budget") else verdict.partition(": ")[2]
+def _short(reason: str) -> str:
+    return "over the budget" if reason.startswith("budget") else reason.partition(": ")[2]

@@ -1,0 +1,1 @@
+"""Story: five locked steps on a frozen snapshot, for a stakeholder."""
