@@ -7,8 +7,9 @@ import numpy as np
 import streamlit as st
 
 from benchmarks.map_time import WORDS, Cloud, blobs
-from core import point_cloud
-from core.point_cloud import Colouring, Label, PackedMap, Point
+from core import colouring, point_cloud
+from core.colouring import Colouring
+from core.point_cloud import Label, PackedMap, Point
 from pages.ui.panels import palette
 from pages.ui.point_map import Acts, Look, point_map
 
@@ -22,9 +23,9 @@ def made(n: int) -> Made:
     points = point_cloud.pack_points(cloud.x, cloud.y)
     labels = point_cloud.labels(points, cloud.x, cloud.y, cloud.group, WORDS)
     colours = {
-        "score": point_cloud.pack_numbers(cloud.score),
-        "difference": point_cloud.pack_numbers(cloud.score, "diverging"),
-        "source": point_cloud.pack_categories(cloud.group, WORDS),
+        "score": colouring.pack_numbers(cloud.score),
+        "difference": colouring.pack_numbers(cloud.score, "diverging"),
+        "source": colouring.pack_categories(cloud.group, WORDS),
         "nothing": None,
     }
     return cloud, points, labels, colours

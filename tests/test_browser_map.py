@@ -8,7 +8,8 @@ import pytest
 
 from benchmarks import browser as chrome
 from benchmarks.map_time import Wire, blobs
-from core import point_cloud
+from core import colouring, point_cloud
+from core.outlines import CORNERS
 
 pytestmark = [
     pytest.mark.browser,
@@ -146,7 +147,7 @@ def test_a_lasso_gives_exactly_the_samples_inside(page, url, by):
     assert sum(wanted) > 30
     assert (np.array(wanted) == np.array(got))[sure].all()
     assert heard["keep"] is True
-    assert len(heard["lasso"]) <= point_cloud.CORNERS
+    assert len(heard["lasso"]) <= CORNERS
     page.locator(".rules path.in").wait_for(state="attached")  # it stays, as the recipe's
 
 
@@ -158,7 +159,7 @@ def test_a_box_may_drop_what_is_inside(page, url):
     page.get_by_role("button", name=re.compile("Keep or drop")).get_by_text(
         "drop inside"
     ).wait_for()
-    it.drag([it.middle - [80, 60], it.middle + [80, 60]])
+    it.drag([np.subtract(it.middle, [80, 60]), np.add(it.middle, [80, 60])])
     heard = it.heard("lasso")
     assert heard["keep"] is False
     left, bottom, right, top = it.packed.whole
@@ -273,7 +274,7 @@ def test_a_handle_of_the_legend_makes_a_range(page, url):
     handle.focus()
     handle.press("PageUp")
     heard = it.heard("low")
-    scores = point_cloud.pack_numbers(blobs(N).score)
+    scores = colouring.pack_numbers(blobs(N).score)
     share = int(handle.input_value()) / 1000
     assert share > 0
     assert heard == {

@@ -6,8 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from core import point_cloud
-from core.point_cloud import CORNERS, NAMED, NOTHING, STEPS
+from core import colouring, outlines, point_cloud
+from core.colouring import NAMED
+from core.outlines import CORNERS
+from core.point_cloud import NOTHING, STEPS
 
 COORDINATES = st.floats(-1e4, 1e4, width=32) | st.just(float("nan"))
 SHAPES = st.integers(1, 60)
@@ -72,7 +74,7 @@ def test_the_first_view_leaves_out_only_a_few_far_samples():
 @given(st.data(), SHAPES, st.sampled_from(["sequence", "diverging"]))
 def test_a_number_comes_back_within_half_a_step_or_is_the_ends(data, n, kind):
     values = data.draw(columns(n)).astype(np.float64)
-    packed = point_cloud.pack_numbers(values, kind)
+    packed = colouring.pack_numbers(values, kind)
     steps = read(packed.payload)
     known = np.isfinite(values)
     assert (steps[~known] == NOTHING).all()
@@ -87,13 +89,13 @@ def test_a_number_comes_back_within_half_a_step_or_is_the_ends(data, n, kind):
 
 def test_infinite_numbers_have_the_colours_of_the_ends():
     values = np.array([-np.inf, 0.0, 1.0, 2.0, np.inf, np.nan])
-    steps = read(point_cloud.pack_numbers(values).payload)
+    steps = read(colouring.pack_numbers(values).payload)
     assert steps[[0, 4, 5]].tolist() == [0, STEPS, NOTHING]
 
 
 def test_a_few_extreme_numbers_do_not_take_all_colours():
     values = np.r_[np.linspace(0, 1, 1000), 1e9]
-    packed = point_cloud.pack_numbers(values)
+    packed = colouring.pack_numbers(values)
     assert packed.high <= 1
     assert packed.clipped
 
@@ -101,7 +103,7 @@ def test_a_few_extreme_numbers_do_not_take_all_colours():
 @given(st.lists(st.integers(-1, 14), min_size=1, max_size=80))
 def test_categories_come_back_by_name_the_frequent_ones_first(codes):
     codes, names = np.array(codes), [f"source {i}" for i in range(15)]
-    packed = point_cloud.pack_categories(codes, names)
+    packed = colouring.pack_categories(codes, names)
     steps = read(packed.payload)
     assert (steps[codes < 0] == NOTHING).all()
     shown = [packed.names[step] for step in steps[codes >= 0]]
@@ -162,7 +164,7 @@ def test_a_simplified_outline_has_few_corners_and_stays_near_all_of_the_drawn_on
     angle = np.sort(rng.uniform(0, 2 * np.pi, n))
     radius = 1 + 0.3 * np.sin(3 * angle) + rng.normal(0, 0.02, n)
     line = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
-    kept, error = point_cloud.simplify(line)
+    kept, error = outlines.simplify(line)
     assert 3 <= len(kept) <= CORNERS
     at = [int(np.flatnonzero((line == corner).all(axis=1))[0]) for corner in kept]
     assert at == sorted(at)  # drawn corners, in their order
@@ -173,7 +175,7 @@ def test_a_simplified_outline_has_few_corners_and_stays_near_all_of_the_drawn_on
 def test_an_outline_becomes_map_coordinates():
     packed = point_cloud.pack_points(np.array([10.0, 30]), np.array([0.0, 5]))
     box = [[0, 0], [0.5, 0], [0.5, 0.25], [0, 0.25]]
-    found = point_cloud.drawn_outline(box, packed)
+    found = outlines.drawn_outline(box, packed)
     assert sorted(found) == [(10, 0), (10, 5), (20, 0), (20, 5)]
 
 
@@ -195,13 +197,34 @@ def test_an_outline_becomes_map_coordinates():
 )
 def test_what_is_no_outline_makes_no_rule(value):
     packed = point_cloud.pack_points(np.array([0.0, 1]), np.array([0.0, 1]))
-    assert point_cloud.drawn_outline(value, packed) is None
+    assert outlines.drawn_outline(value, packed) is None
 
 
 def test_a_huge_outline_is_cut_and_bounded():
     packed = point_cloud.pack_points(np.array([0.0, 1]), np.array([0.0, 1]))
     turn = np.linspace(0, 2 * np.pi, 3000)
     drawn = (1e12 * np.stack([np.cos(turn), np.sin(turn)], axis=1)).tolist()
-    found = point_cloud.drawn_outline(drawn * 40, packed)
+    found = outlines.drawn_outline(drawn * 40, packed)
     assert 3 <= len(found) <= CORNERS
     assert (np.min(found), np.max(found)) == (-1, 2)
+
+
+def test_a_range_of_colours_and_a_range_of_numbers_undo_each_other():
+    packed = colouring.pack_numbers(np.linspace(-3, 5, 2000))
+    low, high = packed.numbers([0.25, 0.5])
+    assert packed.low < low < high < packed.high
+    assert packed.shares((low, high)) == pytest.approx((0.25, 0.5))
+    assert packed.numbers([0, 1]) == (None, None)  # at the ends it is open
+    assert packed.shares((None, None)) == (0, 1)
+    assert packed.shares((-1e9, 1e9)) == (0, 1)
+
+
+@pytest.mark.parametrize("said", [None, 3, "ab", [1], ["x", 1], [0.1, 0.2, 0.3], {"low": 1}])
+def test_what_is_no_range_bounds_nothing(said):
+    assert colouring.pack_numbers(np.arange(9.0)).numbers(said) == (None, None)
+
+
+def test_a_column_of_one_number_has_a_place_for_its_bounds():
+    packed = colouring.pack_numbers(np.full(5, 2.0))
+    assert packed.shares((2.0, None)) == (0, 1)
+    assert read(packed.payload).tolist() == [0] * 5

@@ -8,7 +8,7 @@ a row, a range.
 
 import json
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -16,7 +16,9 @@ from typing import Any
 
 import streamlit as st
 
-from core.point_cloud import Colouring, Label, PackedMap, Point, drawn_outline
+from core.colouring import Bounds, Colouring
+from core.outlines import drawn_outline
+from core.point_cloud import Label, PackedMap, Point
 from pages.ui.charts import Palette
 
 HERE = Path(__file__).with_name("browser")
@@ -35,7 +37,7 @@ class Look:
     labels: tuple[Label, ...] = ()
     rules: tuple[tuple[tuple[Point, ...], bool], ...] = ()  # lassos of the recipe; False: drop
     opened: int | None = None  # row of the opened sample
-    bounds: tuple[float | None, float | None] | None = None  # None: colours have no handles
+    bounds: Bounds | None = None  # None: colours have no handles
     height: int = 560
 
 
@@ -122,6 +124,22 @@ def _said(key: str, name: str) -> Any:
 def _view(
     points: PackedMap, colouring: Colouring | None, kept: str, look: Look, acts: Acts, key: str
 ) -> None:
+    shown = {
+        "room": key,
+        "parts": {"points": points.key, "values": colouring and colouring.key, "kept": kept},
+        "n": points.n,
+        "placed": points.placed,
+        "whole": points.whole,
+        **_words(points, colouring, look),
+    }
+    _component("view")(key=key, data=shown, **_hearers(points, colouring, acts, key))
+
+
+def _hearers(
+    points: PackedMap, colouring: Colouring | None, acts: Acts, key: str
+) -> dict[str, Callable[[], None]]:
+    """What follows when the browser says something; whatever else it says is passed over."""
+
     def drawn() -> None:
         said = _said(key, "outline")
         outline = drawn_outline(said.get("outline"), points) if isinstance(said, dict) else None
@@ -134,41 +152,18 @@ def _view(
             acts.click(row)
 
     def bounded() -> None:
-        ends = _said(key, "range")
         if acts.bound is not None and colouring is not None:
-            acts.bound(*bounds_of(ends, colouring))
+            acts.bound(*colouring.numbers(_said(key, "range")))
 
     def told() -> None:
         st.session_state[f"{key}_no_webgl"] = _said(key, "webgl") is False
 
-    _component("view")(
-        key=key,
-        data={
-            "room": key,
-            "parts": {"points": points.key, "values": colouring and colouring.key, "kept": kept},
-            "n": points.n,
-            "placed": points.placed,
-            "whole": points.whole,
-            **_words(points, colouring, look),
-        },
-        on_outline_change=drawn,
-        on_opened_change=opened,
-        on_range_change=bounded,
-        on_webgl_change=told,
-    )
-
-
-def bounds_of(ends: Any, colouring: Colouring) -> tuple[float | None, float | None]:
-    """A range in numbers of the column from shares of the colours; at an end it is open."""
-    try:
-        low, high = (float(end) for end in ends)
-    except (TypeError, ValueError):
-        return None, None
-    width = colouring.high - colouring.low
-    return (
-        colouring.low + width * low if 0 < low <= 1 else None,
-        colouring.low + width * high if 0 <= high < 1 else None,
-    )
+    return {
+        "on_outline_change": drawn,
+        "on_opened_change": opened,
+        "on_range_change": bounded,
+        "on_webgl_change": told,
+    }
 
 
 def _words(points: PackedMap, colouring: Colouring | None, look: Look) -> dict[str, Any]:
@@ -190,20 +185,6 @@ def _words(points: PackedMap, colouring: Colouring | None, look: Look) -> dict[s
             "high": colouring.high if colouring else 1,
             "clipped": bool(colouring and colouring.clipped),
             "names": colouring.names if colouring else (),
-            "range": _shares(colouring, look.bounds),
+            "range": colouring.shares(look.bounds) if colouring and look.bounds else None,
         },
     }
-
-
-def _shares(
-    colouring: Colouring | None, bounds: Sequence[float | None] | None
-) -> tuple[float, float] | None:
-    """Where the handles stand; None where there are none."""
-    if colouring is None or bounds is None or colouring.kind == "category":
-        return None
-    width = (colouring.high - colouring.low) or 1.0
-    low, high = (None if end is None else (end - colouring.low) / width for end in bounds)
-    return (
-        0.0 if low is None else min(max(low, 0.0), 1.0),
-        1.0 if high is None else min(max(high, 0.0), 1.0),
-    )
