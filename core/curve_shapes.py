@@ -1,11 +1,13 @@
-"""What a loss curve says: learned early, late or never, or forgotten; and equal filling of groups.
+"""What a loss curve says: learned early, late, never, or forgotten; and equal filling of groups.
 
 Curves are (n, t): nats per response token at t checkpoints of one training, at equal distances.
 A group's curve is the median of its samples. With `change` the median of |first - last| over all
 samples of the pool, that curve is called
 
     forgotten       it ends more than change / 2 above its lowest point
-    never learned   else, it drops by less than change / 2 from first to last
+    known already   else, it drops by less than change / 2 from first to last, and ends no higher
+                    than the pool's own median curve
+    never learned   else, it drops by less than change / 2
     learned early   else, half of its drop is done no later than half of the pool's own
     learned late    else
 """
@@ -17,8 +19,9 @@ from numpy.typing import NDArray
 
 from core.domain import FloatN, IntN
 
-FORGOTTEN, NEVER, EARLY, LATE = "forgotten", "never learned", "learned early", "learned late"
-NAMES = (EARLY, LATE, NEVER, FORGOTTEN)
+KNOWN, EARLY, LATE = "known already", "learned early", "learned late"
+NEVER, FORGOTTEN = "never learned", "forgotten"
+NAMES = (KNOWN, EARLY, LATE, NEVER, FORGOTTEN)
 
 Curves = NDArray[np.float64]  # (c, t)
 
@@ -84,8 +87,9 @@ def shapes(curves: Curves, pool: FloatN, change: float) -> list[str]:
     drop = curves[:, 0] - curves[:, -1]
     rise = curves[:, -1] - curves.min(1, initial=np.inf)
     early = half_done(curves) <= np.nan_to_num(half_done(pool[None])[0], nan=0.5)
-    never = (drop < change / 2) | (drop <= 0)
-    names = np.where(never, NEVER, np.where(early, EARLY, LATE))
+    still = (drop < change / 2) | (drop <= 0)
+    low = curves[:, -1] <= pool[-1]
+    names = np.where(still, np.where(low, KNOWN, NEVER), np.where(early, EARLY, LATE))
     forgotten = (rise > change / 2) & (rise > 0)
     return [str(name) for name in np.where(forgotten, FORGOTTEN, names)]
 

@@ -123,8 +123,9 @@ def roc_band(
     curves = np.array([_at(rates, x, y) for x, y in zip(wrong, hits, strict=True)])
     areas = (np.diff(wrong) * (hits[:, 1:] + hits[:, :-1]) / 2).sum(1)
     ends = [(1 - level) / 2, (1 + level) / 2]
-    low, high = np.quantile(areas, ends)
-    return RocBand(rates, *np.quantile(curves, ends, axis=0), (float(low), float(high)))
+    low, high = np.quantile(curves, ends, axis=0)
+    area = np.quantile(areas, ends)
+    return RocBand(rates, low, high, (float(area[0]), float(area[1])))
 
 
 def wilson(hits: int, n: int, z: float = 1.959963984540054) -> tuple[float, float]:

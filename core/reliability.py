@@ -97,7 +97,7 @@ def band_facts(score: FloatN, band: IntN, tokens: FloatN, right: FloatN) -> Band
         low,
         high,
         np.bincount(place, minlength=b),
-        np.bincount(place, np.nan_to_num(tokens[rows]), b),
+        np.bincount(place, np.nan_to_num(tokens[rows]), b).astype(np.float64),
         np.bincount(place[known], minlength=b),
         np.bincount(place[known], right[rows][known], b).astype(np.int64),
     )

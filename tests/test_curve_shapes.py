@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from core.curve_shapes import (
     EARLY,
     FORGOTTEN,
+    KNOWN,
     LATE,
     NEVER,
     half_done,
@@ -82,17 +83,18 @@ def test_each_shape_has_its_name():
             [4.0, 2.0, 2.1, 3.9],  # and gone again
             [4.0, 4.5, 5.0, 6.0],  # never below its beginning
             [4.0, 4.0, 4.0, 4.0],
+            [0.2, 0.1, 0.1, 0.1],  # hardly at all, from a low loss on
         ]
     )
     pool = np.array([4.0, 3.2, 2.5, 2.0])
-    names = [EARLY, LATE, NEVER, FORGOTTEN, FORGOTTEN, NEVER]
+    names = [EARLY, LATE, NEVER, FORGOTTEN, FORGOTTEN, NEVER, KNOWN]
     assert shapes(drawn, pool, 2.0) == names
 
 
 def test_a_pool_that_learns_nothing_parts_early_from_late_at_half_of_the_training():
     drawn = np.array([[2.0, 1.0, 1.0, 1.0], [2.0, 2.0, 2.0, 1.0]])
     assert shapes(drawn, np.full(4, 3.0), 0.0) == [EARLY, LATE]
-    assert shapes(np.full((1, 4), 3.0), np.full(4, 3.0), 0.0) == [NEVER]
+    assert shapes(np.full((1, 4), 3.0), np.full(4, 2.0), 0.0) == [NEVER]
 
 
 @given(st.floats(0.1, 50), st.floats(-5, 5))
