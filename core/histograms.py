@@ -31,19 +31,25 @@ def equal_edges(low: float, high: float, bins: int) -> FloatN:
     return edges if len(edges) > 1 else np.array([low - 0.5, low + 0.5])
 
 
+def fitting(n: int) -> int:
+    """How many bins n values can fill: about twice their root, 12 to `BINS`."""
+    return int(np.clip(2 * np.sqrt(n), 12, BINS))
+
+
 def histogram(
-    value: FloatN, kept: MaskN, bins: int = BINS, edges: FloatN | None = None
+    value: FloatN, kept: MaskN, bins: int = 0, edges: FloatN | None = None
 ) -> Histogram | None:
     """Counts of a column (n,) and of its kept samples; None where it holds no number.
 
-    With `edges` of another histogram the two can be laid beside each other.
+    `bins` 0 takes as many as fit. With `edges` of another histogram the two can be laid beside
+    each other.
     """
     rows = np.flatnonzero(np.isfinite(value))
     if not len(rows):
         return None
     own = value[rows]
     if edges is None:
-        edges = equal_edges(float(own.min()), float(own.max()), bins)
+        edges = equal_edges(float(own.min()), float(own.max()), bins or fitting(len(own)))
     b = len(edges) - 1
     place = np.clip(np.searchsorted(edges, own, side="right") - 1, 0, b - 1)
     first = np.full(b, -1, np.int64)

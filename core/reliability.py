@@ -54,6 +54,17 @@ def expected_error(found: Reliability) -> float:
     return float((found.n * gap).sum() / total) if total else np.nan
 
 
+def telling(probability: FloatN, right: MaskN, found: Reliability) -> IntN:
+    """A row of each bin worth reading, (b,): its surest wrong answer, or its surest one."""
+    surprise = np.where(right, 0.0, 2.0) + probability  # wrong ones first, then by probability
+    p = np.clip(probability, 0.0, 1.0)
+    rows = [
+        np.flatnonzero((p >= low) & ((p < high) | (high == 1.0)))
+        for low, high in zip(found.first, found.last, strict=True)
+    ]
+    return np.array([own[np.argmax(surprise[own])] for own in rows], np.int64)
+
+
 def chosen_probability(
     log_p: NDArray[Any], chosen: NDArray[Any], over: Literal["vocabulary", "options"]
 ) -> FloatN:

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.histograms import density, equal_edges, histogram
+from core.histograms import density, equal_edges, fitting, histogram
 
 
 @given(
     st.lists(st.floats(-1e6, 1e6) | st.just(np.nan) | st.just(np.inf), min_size=1, max_size=60),
-    st.integers(1, 20),
+    st.integers(0, 20),
 )
 def test_each_sample_with_a_number_is_in_one_bin(values, bins):
     value = np.array(values)
@@ -67,3 +67,7 @@ def test_points_outside_count_at_the_rim():
     edges = np.linspace(0, 1, 3)
     found = density(np.array([-5.0, 9.0]), np.array([0.1, 9.0]), edges)
     assert found.tolist() == [[1, 0], [0, 1]]
+
+
+def test_few_values_have_few_bins_and_many_have_no_more_than_can_be_seen():
+    assert [fitting(n) for n in (1, 32, 160, 10**6)] == [12, 12, 25, 48]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from core.reliability import band_facts, chosen_probability, expected_error, reliability
+from core.reliability import band_facts, chosen_probability, expected_error, reliability, telling
 
 
 def answers(seed=0, n=400):
@@ -89,3 +89,11 @@ def test_facts_of_bands_are_those_of_counting_by_hand():
 def test_no_band_has_no_facts():
     found = band_facts(np.ones(3), np.full(3, -1), np.ones(3), np.ones(3))
     assert len(found.band) == 0
+
+
+def test_each_bin_tells_of_its_surest_wrong_answer_or_of_its_surest_one():
+    p = np.array([0.11, 0.19, 0.15, np.nan, 0.95, 1.0, 0.55])
+    right = np.array([False, True, False, False, True, True, True])
+    found = reliability(p, right)
+    assert telling(p, right, found).tolist() == [2, 6, 5]
+    assert telling(p[3:4], right[3:4], reliability(p[3:4], right[3:4])).tolist() == []

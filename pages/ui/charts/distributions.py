@@ -18,7 +18,7 @@ def histogram(
     thresholds: Sequence[float],
     label: str,
     palette: Palette,
-    bins: int = histograms.BINS,
+    bins: int = 0,
     unit: str = "",
 ) -> "go.Figure | None":
     """Counts of a column in bins, the kept samples in front, thresholds as lines.
