@@ -79,10 +79,10 @@ def _shades(figure: "go.Figure", counts: IntN, edges: FloatN, palette: Palette) 
         x=middle,
         y=middle,
         z=np.sqrt(counts),
-        customdata=counts,
+        customdata=np.stack([np.full_like(counts, -1), counts], axis=-1),  # no sample to open
         colorscale=[[0, palette.density[0]], [1, palette.density[1]]],
         showscale=False,
-        hovertemplate="base %{x:.2f}, calibrated %{y:.2f}: %{customdata:,} samples<extra></extra>",
+        hovertemplate="base %{x:.2f}, calibrated %{y:.2f}: %{customdata[1]:,}<extra></extra>",
     )
     figure.add_scatter(
         x=edges[[0, -1]],
