@@ -287,7 +287,7 @@ def test_a_page_of_another_method_says_so_and_opens_the_run_it_can_show():
     box = page.selectbox(key="frame_run")
     box.select_index(next(i for i, o in enumerate(box.options) if other.run_id[:6] in o)).run()
     page.switch_page("pages/entropy.py").run()
-    assert "The recipe ranks by random" in text_of(page)
+    assert "The recipe ranks by **random**" in text_of(page)
     page.button(key="entropy_rank").click().run()
     assert not page.exception
     assert "samples set aside" in text_of(page)

@@ -120,7 +120,7 @@ def range_slider(value: FloatN, column: str, run: str, label: str, key: str) -> 
     show(key, (min(low, high), high))
     digits = max(0, -math.floor(math.log10(step)))
     st.slider(
-        f"Keep {label} between",
+        f"Keep {_inside(label)} between",
         first,
         last,
         step=step,
@@ -129,6 +129,11 @@ def range_slider(value: FloatN, column: str, run: str, label: str, key: str) -> 
         on_change=move,
         help=term("rule"),
     )
+
+
+def _inside(label: str) -> str:
+    """A label inside of a sentence: its first letter small, unless it is an abbreviation's."""
+    return label if label[:2].isupper() else label[:1].lower() + label[1:]
 
 
 def _scale(low: float, high: float) -> tuple[float, float, float]:
