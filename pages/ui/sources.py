@@ -29,7 +29,6 @@ def table(selection: Selection, *columns: str) -> None:
             min_value=0,
             max_value=100,
             color="primary",
-            width="small",
         ),
     }
     for column in columns:
