@@ -40,10 +40,10 @@ def by_correctness(shown: Selection, answers: Answers) -> None:
         on_range=rule_from("score", run),
         on_click=open_sample(shown),
     )
-    thresholds.range_slider(
-        answers.entropy, "score", run, "answer entropy (nats)", "complexity_range"
-    )
-    thresholds.counts(shown, "score", run)
+    st.caption("Dashed: where the bands begin. Solid: the ends of your rule.")
+    label = "answer entropy (nats)"
+    thresholds.range_slider(answers.entropy, "score", run, label, "complexity_range")
+    thresholds.counts(shown, "score", run, "answer entropy")
 
 
 def bounds(shown: Selection) -> None:
