@@ -41,20 +41,7 @@ def entropy_density(
     edges = equal_edges(low - pad, high + pad, 40 if len(x) < 5000 else 80)
     figure = go.Figure()
     _shades(figure, density(x, y, edges), edges, palette)
-    for name, mask, colour, size in (
-        ("dropped", ~kept, palette.muted, 4),
-        ("kept", kept, palette.kept, 6),
-    ):
-        rows = evenly(np.flatnonzero(finite & mask))
-        figure.add_scatter(
-            x=base[rows],
-            y=calibrated[rows],
-            mode="markers",
-            name=name,
-            customdata=rows,
-            marker={"color": colour, "size": size, "opacity": 0.8},
-            hovertemplate=f"{name}: base %{{x:.3f}}, calibrated %{{y:.3f}} nats<extra></extra>",
-        )
+    _dots(figure, base, calibrated, finite, kept, palette)
     middle = float(np.median(x)), float(np.median(y))
     _quadrants(figure, middle, quarters(x, y, middle), palette)
     for draw, places in zip((figure.add_vline, figure.add_hline), box, strict=True):
@@ -69,6 +56,31 @@ def entropy_density(
 def evenly(rows: IntN) -> IntN:
     """At most `DOTS` of these rows, at equal distances."""
     return rows[:: max(1, -(-len(rows) // DOTS))]
+
+
+def _dots(
+    figure: "go.Figure",
+    base: FloatN,
+    calibrated: FloatN,
+    finite: MaskN,
+    kept: MaskN,
+    palette: Palette,
+) -> None:
+    """Single samples, the kept ones in front."""
+    for name, mask, colour, size in (
+        ("dropped", ~kept, palette.muted, 4),
+        ("kept", kept, palette.kept, 6),
+    ):
+        rows = evenly(np.flatnonzero(finite & mask))
+        figure.add_scatter(
+            x=base[rows],
+            y=calibrated[rows],
+            mode="markers",
+            name=name,
+            customdata=rows,
+            marker={"color": colour, "size": size, "opacity": 0.8},
+            hovertemplate=f"{name}: base %{{x:.3f}}, calibrated %{{y:.3f}} nats<extra></extra>",
+        )
 
 
 def _shades(figure: "go.Figure", counts: IntN, edges: FloatN, palette: Palette) -> None:
