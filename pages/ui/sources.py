@@ -21,8 +21,8 @@ def table(selection: Selection, *columns: str) -> None:
     number = st.column_config.NumberColumn
     shown = {
         "source": st.column_config.TextColumn("source"),
-        "samples": number("samples", format="localized", width="small"),
-        "kept": number("kept", format="localized", help=term("kept"), width="small"),
+        "samples": number("samples", format="localized"),
+        "kept": number("kept", format="localized", help=term("kept")),
         "share": st.column_config.ProgressColumn(
             "share kept",
             format="%.1f %%",
@@ -36,7 +36,7 @@ def table(selection: Selection, *columns: str) -> None:
         medians.index = pd.Index([selection.sources[code] for code in medians.index])
         frame[column] = medians.reindex(frame.index)
         label = f"median {column.replace('_', ' ').replace('nll', 'NLL')}"
-        shown[column] = number(label, format="%.4f", help=term(column), width="small")
+        shown[column] = number(label, format="%.4f", help=term(column))
     st.dataframe(frame.reset_index(names="source"), hide_index=True, column_config=shown)
 
 
