@@ -24,11 +24,7 @@ def table(selection: Selection, *columns: str) -> None:
         "samples": number("samples", format="localized"),
         "kept": number("kept", format="localized", help=term("kept")),
         "share": st.column_config.ProgressColumn(
-            "share kept",
-            format="%.1f %%",
-            min_value=0,
-            max_value=100,
-            color="primary",
+            "share kept", format="%.1f %%", min_value=0, max_value=100, color="primary"
         ),
     }
     for column in columns:

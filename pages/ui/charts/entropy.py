@@ -10,7 +10,7 @@ from pages.ui.charts import FloatN, IntN, MaskN, Palette, dressed
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-DOTS = 1500  # on each side; more are shown as a sample of them, and the page says so
+DOTS = 700  # on each side; more are shown as a sample of them, and the page says so
 NAMES = (  # [above or below the median of y][left or right of the median of x]
     ("certain before and after", "gained certainty"),
     ("lost certainty", "uncertain before and after"),
@@ -38,7 +38,7 @@ def entropy_density(
     x, y = base[finite], calibrated[finite]
     low, high = float(min(x.min(), y.min())), float(max(x.max(), y.max()))
     pad = 0.04 * (high - low) or 0.1
-    edges = equal_edges(low - pad, high + pad, 40 if len(x) < 5000 else 80)
+    edges = equal_edges(low - pad, high + pad, 40 if len(x) < 5000 else 60)
     figure = go.Figure()
     _shades(figure, density(x, y, edges), edges, palette)
     _dots(figure, base, calibrated, finite, kept, palette)
