@@ -50,7 +50,7 @@ def entropy_density(
     span = [edges[0], edges[-1]]
     figure.update_xaxes(title="entropy, base model (nats per response token)", range=span)
     figure.update_yaxes(title="entropy, calibrated model", range=span)
-    return dressed(figure, palette, 500)
+    return dressed(figure, palette, 540)
 
 
 def evenly(rows: IntN) -> IntN:
