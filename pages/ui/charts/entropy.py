@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 DOTS = 700  # on each side; more are shown as a sample of them, and the page says so
+MANY = 5000  # samples whose shades are finer, and whose few extremes count at the rim
 NAMES = (  # [above or below the median of y][left or right of the median of x]
     ("certain before and after", "gained certainty"),
     ("lost certainty", "uncertain before and after"),
@@ -27,8 +28,8 @@ def entropy_density(
     """Where samples lie: entropy under the base model (x) and after calibration (y), in nats.
 
     Medians cut the plane into four named quadrants; on the diagonal nothing changed. Shades
-    count all samples, dots are single ones: at most `DOTS` a side, evenly taken, their row in
-    `customdata`. `box` holds the rules' ends on either axis.
+    count all samples, those beyond the axes at the rim; dots are single ones: at most `DOTS` a
+    side, evenly taken, their row in `customdata`. `box` holds the rules' ends on either axis.
     """
     import plotly.graph_objects as go
 
@@ -36,9 +37,7 @@ def entropy_density(
     if not finite.any():
         return None
     x, y = base[finite], calibrated[finite]
-    low, high = float(min(x.min(), y.min())), float(max(x.max(), y.max()))
-    pad = 0.04 * (high - low) or 0.1
-    edges = equal_edges(low - pad, high + pad, 40 if len(x) < 5000 else 60)
+    edges = _edges(x, y)
     figure = go.Figure()
     _shades(figure, density(x, y, edges), edges, palette)
     _dots(figure, base, calibrated, finite, kept, palette)
@@ -51,6 +50,16 @@ def entropy_density(
     figure.update_xaxes(title="entropy, base model (nats per response token)", range=span)
     figure.update_yaxes(title="entropy, calibrated model", range=span)
     return dressed(figure, palette, 540)
+
+
+def _edges(x: FloatN, y: FloatN) -> FloatN:
+    """One scale for both axes, over all samples, or all but 2 in 1,000 of many."""
+    many = len(x) > MANY
+    tails = [0.001, 0.999] if many else [0.0, 1.0]
+    ends = np.quantile(np.stack([x, y]), tails, axis=1)
+    low, high = float(ends[0].min()), float(ends[1].max())
+    pad = 0.04 * (high - low) or 0.1
+    return equal_edges(low - pad, high + pad, 60 if many else 40)
 
 
 def evenly(rows: IntN) -> IntN:
