@@ -3,10 +3,8 @@
 import numpy as np
 import pandas as pd
 import streamlit as st
-from numpy.typing import NDArray
 
 from core.selection import Selection
-from pages.ui import data
 from pages.ui.glossary import term
 
 
@@ -29,9 +27,9 @@ def table(selection: Selection, *columns: str) -> None:
             "share kept", format="%.1f %%", min_value=0, max_value=100, color="primary"
         ),
     }
-    names = _source(selection)
     for column in columns:
-        medians = pd.Series(selection.columns[column]).groupby(names).median()
+        medians = pd.Series(selection.columns[column]).groupby(selection.source).median()
+        medians.index = pd.Index([selection.sources[code] for code in medians.index])
         frame[column] = medians.reindex(frame.index)
         label = f"median {column.replace('_', ' ').replace('nll', 'NLL')}"
         shown[column] = number(label, format="%.4f", help=term(column))
@@ -40,12 +38,12 @@ def table(selection: Selection, *columns: str) -> None:
 
 def _counts(selection: Selection) -> pd.DataFrame:
     """Columns samples and kept, one row a source, largest first."""
-    kept = pd.Series(selection.subset.mask).groupby(_source(selection))
-    frame = pd.DataFrame({"samples": kept.size(), "kept": kept.sum()})
+    b = len(selection.sources)
+    samples, kept = (
+        np.bincount(code, minlength=b)
+        for code in (selection.source, selection.source[selection.subset.mask])
+    )
+    names = pd.Index(list(selection.sources))
+    frame = pd.DataFrame({"samples": samples, "kept": kept}, index=names)
+    frame = frame[frame["samples"] > 0].sort_index()
     return frame.sort_values("samples", ascending=False, kind="stable")
-
-
-def _source(selection: Selection) -> NDArray[np.object_]:
-    """Source of each sample of the run, in pool order."""
-    sources: NDArray[np.object_] = data.rows(selection.run.pool)["source"].to_numpy(object)
-    return sources[: selection.run.n]
