@@ -66,6 +66,25 @@ class Matched:
         variance = (take * share * (1 - share) * left).sum(0)
         return (take * share).sum(0), np.sqrt(variance)
 
+    def mean(self, column: FloatN) -> tuple[float, float]:
+        """Mean and standard deviation of a draw's mean of a column (n,), over samples that have it.
+
+        A ratio of two sums where some samples lack the number; its spread is the usual linear one.
+        NaN where no sample of the bins has it.
+        """
+        known = np.isfinite(column)
+        weight = self.chance[known]
+        if not weight.sum() > 0:
+            return float("nan"), float("nan")
+        mean = float(weight @ column[known] / weight.sum())
+        rest = np.where(known, column - mean, 0.0)
+        bins, size = len(self.size), np.maximum(self.size, 1)
+        sums = np.bincount(self.bin, rest, bins)
+        squares = np.bincount(self.bin, rest**2, bins)
+        spread = np.maximum(squares - sums**2 / size, 0) / np.maximum(size - 1, 1)
+        variance = (self.take * (1 - self.take / size) * spread).sum()
+        return mean, float(np.sqrt(variance) / weight.sum())
+
 
 def matched(length: FloatN, kept: MaskN) -> Matched:
     """Cut a pool into bins of similar length for draws that match the subset.

@@ -1,6 +1,7 @@
 """A random draw of the same size and lengths as a subset."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -86,3 +87,18 @@ def test_a_subset_that_takes_all_of_its_lengths_leaves_no_freedom():
     assert found.shared == 1.0
     assert found.draw(np.random.default_rng(0)).tolist() == list(range(90, 100))
     assert matched(length, length < 0).shared == 0.0
+
+
+@pytest.mark.parametrize("lacking", [0.0, 0.3])
+def test_the_expected_mean_of_a_column_is_that_of_many_draws(lacking):
+    rng = np.random.default_rng(4)
+    length = rng.integers(1, 30, 300).astype(float)
+    column = length + rng.normal(0, 5, 300)
+    column[rng.random(300) < lacking] = np.nan
+    found = matched(length, rng.random(300) < length / 60)
+    means = [np.nanmean(column[found.draw(rng)]) for _ in range(4000)]
+    mean, sd = found.mean(column)
+    assert np.isclose(np.mean(means), mean, atol=0.02)
+    assert np.isclose(np.std(means), sd, rtol=0.06)
+    assert np.isnan(found.mean(np.full(300, np.nan))).all()
+    assert np.isnan(matched(length, length < 0).mean(length)).all()
