@@ -37,10 +37,15 @@ class Bench:
         return apply(recipe, scores, facts).mask
 
 
-def bench(recipe: Recipe, scores: Scores, facts: Facts, *, seed: int = 0) -> Bench:
-    """The whole pool where it is small or can be ranked once, else a seeded sample of it."""
+def bench(
+    recipe: Recipe, scores: Scores, facts: Facts, *, once: bool = True, seed: int = 0
+) -> Bench:
+    """The whole pool where it is small or can be ranked once, else a seeded sample of it.
+
+    `once` is False where the scores themselves will change.
+    """
     n = len(scores.value)
-    if n <= SAMPLED or is_ranked(recipe):
+    if n <= SAMPLED or (once and is_ranked(recipe)):
         return Bench(recipe, scores, facts, np.arange(n))
     rows = np.sort(np.random.default_rng(seed).choice(n, SAMPLED, replace=False))
     return sampled(recipe, scores, facts, rows)

@@ -40,7 +40,9 @@ def by_correctness(shown: Selection, answers: Answers) -> None:
         on_range=rule_from("score", run),
         on_click=open_sample(shown),
     )
-    thresholds.range_slider(answers.entropy, "score", run, "answer entropy (nats)", "complexity_range")
+    thresholds.range_slider(
+        answers.entropy, "score", run, "answer entropy (nats)", "complexity_range"
+    )
     thresholds.counts(shown, "score", run)
 
 

@@ -45,7 +45,9 @@ def ribbons(shown: Selection, curves: Curves) -> None:
         on_click=lambda custom: keep_cluster(shown, custom),
     )
     rest = f"{100 * size[PANELS:].sum() / size.sum():.1f} %"
-    some = f"The {PANELS} largest of {len(found):,} clusters; the others hold {rest} of the samples."
+    some = (
+        f"The {PANELS} largest of {len(found):,} clusters; the others hold {rest} of the samples."
+    )
     st.caption(
         f"{some if len(found) > PANELS else ''} Line: the cluster's median. Ribbon: the middle half"
         " of its samples. Dotted: the pool's median, moved to where the cluster begins. All panels"
@@ -130,14 +132,16 @@ def one_sample(shown: Selection, curves: Curves) -> None:
     title = "The opened sample's curve" + (f", cluster {cluster}" if len(places) else "")
     chart(
         title,
-        lambda: None
-        if row is None or not len(places)
-        else clusters.one_curve(
-            shown.columns["trajectory"][row],
-            curves.ribbons,
-            int(places[0]),
-            curves.shapes[int(places[0])],
-            palette(),
+        lambda: (
+            None
+            if row is None or not len(places)
+            else clusters.one_curve(
+                shown.columns["trajectory"][row],
+                curves.ribbons,
+                int(places[0]),
+                curves.shapes[int(places[0])],
+                palette(),
+            )
         ),
         "trajectories_sample",
         empty=empty,

@@ -32,9 +32,7 @@ def plane(selection: Selection) -> None:
         len(entropy.evenly(np.flatnonzero(np.isfinite(base) & np.isfinite(calibrated) & side)))
         for side in (kept, ~kept)
     )
-    some = f" Shades count all {counted:,} samples, dots are {drawn:,} of them." * (
-        drawn < counted
-    )
+    some = f" Shades count all {counted:,} samples, dots are {drawn:,} of them." * (drawn < counted)
     st.caption(f"Drag a box to keep what lies in it; click a dot to read it.{some}")
 
 

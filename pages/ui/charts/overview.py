@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pages.ui.charts import FloatN, MaskN, Palette, dressed
+from pages.ui.charts.distributions import outline
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -40,14 +41,7 @@ def small_scores(
             marker={"color": colour, "line": {"width": 0}},
             hovertemplate=f"%{{x:,.4~g}}: %{{y:,}} {name}<extra></extra>",
         )
-    figure.add_scatter(
-        x=np.append(edges[0], edges),
-        y=[0, *np.histogram(own, edges, weights=chance[finite])[0], 0],
-        mode="lines",
-        name="random",
-        line={"color": palette.muted, "width": 1.5, "dash": "dot", "shape": "hv"},
-        hovertemplate="%{x:,.4~g}: %{y:,.1f} in a random draw<extra></extra>",
-    )
+    outline(figure, edges, np.histogram(own, edges, weights=chance[finite])[0], palette)
     figure.update_layout(barmode="overlay", bargap=0)
     figure.update_xaxes(nticks=4, tickformat=",")
     figure.update_yaxes(tickformat=",d", nticks=3)
