@@ -96,7 +96,7 @@ def _shares(
             "B": _cents(gap.b),
             "random, same size and length": _cents(mean[order] / kept),
             "pool": _cents(counts[order] / max(counts.sum(), 1)),
-            "A − B": [f"{100 * d:+.1f}" for d in gap.difference],
+            "A − B": [_signed(100 * d) for d in gap.difference],
             "by chance": [f"±{100 * r:.1f}" for r in gap.reach],
             "verdict": ["clear" if c else "noise" for c in gap.clear],
         }
@@ -105,6 +105,10 @@ def _shares(
 
 def _cents(shares: "np.ndarray") -> list[str]:
     return [f"{100 * share:.1f} %" for share in shares.tolist()]
+
+
+def _signed(number: float) -> str:
+    return f"{number:+,.1f}".replace("-", "−")
 
 
 def lengths(selection: Selection, rival: Rival) -> None:
@@ -125,7 +129,7 @@ def lengths(selection: Selection, rival: Rival) -> None:
         word = "clear" if gap.clear[0] else "noise"
         st.markdown(
             f"A's responses have {gap.a[0]:,.1f} tokens on average, B's {gap.b[0]:,.1f}: a"
-            f" difference of {gap.difference[0]:+,.1f}, where chance stays within"
+            f" difference of {_signed(gap.difference[0])}, where chance stays within"
             f" ±{gap.reach[0]:,.1f}. **That is {word}.**"
         )
     st.dataframe(_quantiles(tokens, sides), hide_index=True)

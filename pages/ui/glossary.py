@@ -37,6 +37,8 @@ TERMS = {
     "spearman": "How alike two orders are: 1 the same, 0 unrelated, −1 turned around.",
     "health": "What is missing, the same for all, tied, or only length; and whether another seed"
     " would say the same.",
+    "map": "Samples that are alike lie close together; the axes mean nothing. A lasso makes a rule,"
+    " a click opens the sample.",
 }
 
 

@@ -86,11 +86,23 @@ def scores(selection: Selection) -> None:
     runs = data.scored(selection.run.pool)
     cards = catalogue()
     names = [*PAGES, *(n for n, c in cards.items() if _published(n) and n not in PAGES)]
-    for start in range(0, len(names), ACROSS):
+    for start in range(0, len(names) + 1, ACROSS):
         columns = st.columns(ACROSS, gap="medium")
-        for place, name in zip(columns, names[start : start + ACROSS], strict=False):
+        for place, name in zip(columns, [*names, ""][start : start + ACROSS], strict=False):
             with place:
-                _small(selection, name, runs)
+                _small(selection, name, runs) if name else _key()
+
+
+def _key() -> None:
+    """What the small charts show."""
+    with st.container(height="stretch", border=True):
+        st.markdown("**How to read them**")
+        st.caption(
+            "Grey: samples of the pool by score, higher is chosen earlier. Blue: what the recipe"
+            " keeps, whichever score ranks it. Dotted: what a random draw of the same size and"
+            " length would hold. Blue that follows the dots says that this score had no part in"
+            " the choice."
+        )
 
 
 def _published(method: str) -> bool:

@@ -37,8 +37,9 @@ def column_rule(selection: Selection) -> None:
     names = _numbers(shown)
     name = str(which.selectbox("Column", names, key=f"recipe_rule_column_{of}", format_func=named))
     about = term(name) if name in ("score", "entropy_drop", "nll_drop", "n_tokens") else ""
-    label = named(name)
-    column_panel(shown, name, label[:1].upper() + label[1:], "", f"recipe_{of}_{name}", about=about)
+    title = named(name)
+    title = title[:1].upper() + title[1:]
+    column_panel(shown, name, title, "", f"recipe_{of}_{name}", about=about)
 
 
 def _numbers(shown: Selection) -> list[str]:

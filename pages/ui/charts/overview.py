@@ -1,8 +1,9 @@
 """The scores in small."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pages.ui.charts import FloatN, MaskN, Palette, dressed
 from pages.ui.charts.distributions import outline
@@ -14,7 +15,7 @@ BINS = 32
 
 
 def small_scores(
-    value: FloatN, kept: MaskN, chance: FloatN, palette: Palette
+    value: NDArray[np.floating[Any]], kept: MaskN, chance: FloatN, palette: Palette
 ) -> "go.Figure | None":
     """A score over the pool, what is kept of it, and what a matched random draw would hold.
 
