@@ -40,10 +40,10 @@ def by_correctness(shown: Selection, answers: Answers) -> None:
         on_range=rule_from("score", run),
         on_click=open_sample(shown),
     )
-    thresholds.range_slider(
-        answers.entropy, "score", run, "answer entropy (nats)", "complexity_range"
-    )
-    thresholds.counts(shown, "score", run)
+    st.caption("Dashed: where the bands begin. Solid: the ends of your rule.")
+    label = "answer entropy (nats)"
+    thresholds.range_slider(answers.entropy, "score", run, label, "complexity_range")
+    thresholds.counts(shown, "score", run, "answer entropy")
 
 
 def bounds(shown: Selection) -> None:
@@ -56,9 +56,9 @@ def bounds(shown: Selection) -> None:
     def move() -> None:
         ends = dict(zip(("low", "high"), st.session_state[BANDS], strict=True))
         moved = {name: end / 100 for name, end in ends.items()}
-        others = {k: v for k, v in (state().recipe.params if state().recipe else {}).items()}
+        others = {k: v for k, v in shown.recipe.params.items() if k not in moved}
         own = {k: v for k, v in moved.items() if abs(v - shown.run.params[k]) > 1e-9}
-        state().change(params={k: v for k, v in others.items() if k not in moved} | own)
+        state().change(params=others | own)
 
     show(BANDS, (low, high))
     of = "questions by entropy" if params["cuts"] == "quantile" else "the highest entropy"

@@ -44,18 +44,23 @@ def sample_list(selection: Selection, key: str) -> None:
     if len(rows) > ROWS:
         st.caption(f"The first {ROWS:,} of {len(rows):,}.")
     frame = _frame(selection, rows[:ROWS])
-    picked = st.dataframe(
+    key = f"{key}_list_{side}"
+
+    def picked() -> None:
+        if at := st.session_state[key]["selection"]["rows"]:
+            state().open(selection.ids[int(rows[at[0]])])
+
+    st.dataframe(
         frame,
         hide_index=True,
-        key=f"{key}_list_{side}",
+        key=key,
         height=430,
-        on_select="rerun",
+        on_select=picked,  # told once: what a chart opens later must not be closed again
         selection_mode="single-row",
         column_config=_columns(list(frame.columns)),
     )
-    at = picked["selection"]["rows"]
-    if at or state().sample is None:
-        state().open(selection.ids[int(rows[at[0] if at else 0])])
+    if state().sample is None:
+        state().open(selection.ids[int(rows[0])])
 
 
 def _dropped(selection: Selection) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""The Trajectories page's charts: curves by cluster, how they are filled, and one sample's curve."""
+"""The Trajectories page's charts: curves by cluster, how they are filled, one sample's curve."""
 
 from typing import Any
 
@@ -77,8 +77,8 @@ def filling(shown: Selection, curves: Curves) -> None:
     )
     some = f" The {clusters.BARS} largest of {len(size):,} are drawn." * (len(size) > clusters.BARS)
     st.caption(
-        "Equal filling keeps small clusters whole and larger ones up to the line. Click a bar to"
-        f" keep only that cluster.{some}"
+        "Equal filling of what passes the rules keeps small clusters whole, and larger ones up to"
+        f" the line. Click a bar to keep only that cluster.{some}"
     )
 
 

@@ -29,7 +29,8 @@ class Curves:
         rows = mask & (self.group >= 0)
         weights = None if cost is None else np.nan_to_num(cost[rows])
         most = int(self.group.max(initial=0)) + 1
-        return np.bincount(self.group[rows], weights, most)[self.ribbons.group] * 1.0
+        found = np.bincount(self.group[rows], weights, most)[self.ribbons.group]
+        return found.astype(np.float64)
 
 
 def need_curves(shown: Selection) -> Curves:

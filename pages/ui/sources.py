@@ -51,8 +51,8 @@ def table(selection: Selection, *columns: str) -> None:
     number = st.column_config.NumberColumn
     shown = {
         "source": st.column_config.TextColumn("source"),
-        "samples": number("samples", format="localized"),
-        "kept": number("kept", format="localized", help=term("kept")),
+        "samples": number("samples", format="localized", width="small"),
+        "kept": number("kept", format="localized", help=term("kept"), width="small"),
         "random": number("random, same size and length", format="%.1f", help=term("matched")),
         "share": st.column_config.ProgressColumn(
             "share kept", format="%.1f %%", min_value=0, max_value=100, color="primary"
@@ -62,7 +62,7 @@ def table(selection: Selection, *columns: str) -> None:
         medians = pd.Series(selection.columns[column]).groupby(selection.source).median()
         frame[column] = medians.reindex(frame.index)
         label = f"median {column.replace('_', ' ').replace('nll', 'NLL')}"
-        shown[column] = number(label, format="%.4f", help=term(column))
+        shown[column] = number(label, format="%.4f", help=term(column), width="small")
     frame = frame[frame["samples"] > 0].sort_values("samples", ascending=False, kind="stable")
     st.dataframe(frame, hide_index=True, column_config=shown)
 

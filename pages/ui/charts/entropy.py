@@ -4,18 +4,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.histograms import density, equal_edges
+from core.histograms import density, equal_edges, quarters
 from pages.ui.charts import FloatN, IntN, MaskN, Palette, dressed
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 DOTS = 1500  # on each side; more are shown as a sample of them, and the page says so
-QUADRANTS = (
-    (0.01, 0.99, "left", "top", "lost certainty"),
-    (0.99, 0.99, "right", "top", "uncertain before and after"),
-    (0.01, 0.01, "left", "bottom", "certain before and after"),
-    (0.99, 0.01, "right", "bottom", "gained certainty"),
+NAMES = (  # [above or below the median of y][left or right of the median of x]
+    ("certain before and after", "gained certainty"),
+    ("lost certainty", "uncertain before and after"),
 )
 
 
@@ -57,7 +55,8 @@ def entropy_density(
             marker={"color": colour, "size": size, "opacity": 0.8},
             hovertemplate=f"{name}: base %{{x:.3f}}, calibrated %{{y:.3f}} nats<extra></extra>",
         )
-    _quadrants(figure, float(np.median(x)), float(np.median(y)), palette)
+    middle = float(np.median(x)), float(np.median(y))
+    _quadrants(figure, middle, quarters(x, y, middle), palette)
     for draw, places in zip((figure.add_vline, figure.add_hline), box, strict=True):
         for at in places:
             draw(at, line={"color": palette.threshold, "width": 2})
@@ -79,10 +78,10 @@ def _shades(figure: "go.Figure", counts: IntN, edges: FloatN, palette: Palette) 
         x=middle,
         y=middle,
         z=np.sqrt(counts),
-        customdata=counts,
+        customdata=np.stack([np.full_like(counts, -1), counts], axis=-1),  # no sample to open
         colorscale=[[0, palette.density[0]], [1, palette.density[1]]],
         showscale=False,
-        hovertemplate="base %{x:.2f}, calibrated %{y:.2f}: %{customdata:,} samples<extra></extra>",
+        hovertemplate="base %{x:.2f}, calibrated %{y:.2f}: %{customdata[1]:,}<extra></extra>",
     )
     figure.add_scatter(
         x=edges[[0, -1]],
@@ -94,19 +93,24 @@ def _shades(figure: "go.Figure", counts: IntN, edges: FloatN, palette: Palette) 
     )
 
 
-def _quadrants(figure: "go.Figure", x: float, y: float, palette: Palette) -> None:
-    """Median lines, and a name in each corner."""
-    for draw, at in ((figure.add_vline, x), (figure.add_hline, y)):
+def _quadrants(
+    figure: "go.Figure", middle: tuple[float, float], share: FloatN, palette: Palette
+) -> None:
+    """Median lines, and in each corner its name and its share (2, 2) of the samples."""
+    for draw, at in zip((figure.add_vline, figure.add_hline), middle, strict=True):
         draw(at, line={"color": palette.grid, "width": 1.5}, layer="below")
-    for cx, cy, xanchor, yanchor, text in QUADRANTS:
-        figure.add_annotation(
-            x=cx,
-            y=cy,
-            xref="paper",
-            yref="paper",
-            text=text,
-            showarrow=False,
-            xanchor=xanchor,
-            yanchor=yanchor,
-            font={"color": palette.muted, "size": 12},
-        )
+    for above in (0, 1):
+        for right in (0, 1):
+            figure.add_annotation(
+                x=(0.01, 0.99)[right],
+                y=(0.01, 0.99)[above],
+                xref="paper",
+                yref="paper",
+                text=f"{NAMES[above][right]} · {100 * share[above][right]:.0f} %",
+                showarrow=False,
+                xanchor=("left", "right")[right],
+                yanchor=("bottom", "top")[above],
+                font={"color": palette.muted, "size": 12},
+                bgcolor=palette.background,
+                opacity=0.85,
+            )
