@@ -22,7 +22,9 @@ with left:
         "overview_sources",
         empty="The pool has no sources.",
         about=term("matched"),
+        on_click=sources.keep_only(selection),
     )
+    st.caption("Click a bar to keep only that source.")
 with right:
     overview.reasons(selection)
 

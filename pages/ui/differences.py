@@ -166,8 +166,11 @@ def rankings(selection: Selection, rival: Rival) -> None:
         ),
         "compare_budget",
         empty="Neither run scores a sample.",
+        on_click=lambda budget: state().change(budget=str(int(budget))),
     )
-    st.caption("Overlap of the highest scores of both, whatever the policy, at every budget.")
+    st.caption(
+        "Overlap of the highest scores of both, whatever the policy. Click to take that budget."
+    )
 
 
 def exclusive(selection: Selection, rival: Rival) -> None:

@@ -9,7 +9,7 @@ from core.selection import Selection
 from pages.ui import data, data_overview
 from pages.ui.charts import overview as charts
 from pages.ui.glossary import term
-from pages.ui.panels import chart, palette
+from pages.ui.panels import chart, open_sample, palette, rule_from
 from pages.ui.recipe_bar import plain
 
 PAGES = {  # where a method's scores are explored
@@ -101,7 +101,7 @@ def _key() -> None:
             "Grey: samples of the pool by score, higher is chosen earlier. Blue: what the recipe"
             " keeps, whichever score ranks it. Dotted: what a random draw of the same size and"
             " length would hold. Blue that follows the dots says that this score had no part in"
-            " the choice."
+            " the choice. Drag to make a rule, click a bar to open a sample of it."
         )
 
 
@@ -135,4 +135,6 @@ def _small(selection: Selection, method: str, runs: pd.DataFrame) -> None:
             lambda: charts.small_scores(value, subset.mask, subset.matched.chance, palette()),
             f"overview_{method}",
             empty="No sample has a score. The reasons are below.",
+            on_range=rule_from("score", "" if mine else ids[0]),
+            on_click=open_sample(selection),
         )

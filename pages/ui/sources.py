@@ -1,14 +1,17 @@
 """The pool by source: how many samples each keeps, and what a column is in it."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
 from core.domain import IntN
+from core.rules import Among
 from core.selection import Selection
 from pages.ui.glossary import term
+from pages.ui.panels import OnClick
+from pages.ui.state import state
 
 DRAWN = 16  # largest sources on a chart; the table has all
 
@@ -39,6 +42,18 @@ def shares(selection: Selection) -> Shares:
         np.bincount(place, total, rows).astype(int).tolist(),
         list(zip(mean.tolist(), sd.tolist(), strict=True)),
     )
+
+
+def keep_only(selection: Selection) -> OnClick:
+    """A click on a bar of `shares` makes a rule that keeps its source alone."""
+    names = shares(selection).names[:DRAWN]
+
+    def keep(custom: Any) -> None:
+        at = int(custom[0] if isinstance(custom, list | tuple) else custom)
+        if at < len(names):
+            state().add_rule(Among(column="source", values=(names[at],)))
+
+    return keep
 
 
 def table(selection: Selection, *columns: str) -> None:

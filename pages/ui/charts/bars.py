@@ -19,35 +19,42 @@ def shares(
 ) -> "go.Figure | None":
     """Kept samples of each source in front of all of them, largest source on top.
 
-    `expected`: mean and standard deviation of the samples that random draws of the same size and
-    lengths take of each source, as a tick with its 95 % interval.
+    A bar's `customdata` is its place in `names`. `expected`: mean and standard deviation of what
+    random draws of the same size and lengths take of each source, a tick with its 95 % interval.
     """
     import plotly.graph_objects as go
 
     if not len(names):
         return None
-    rows = [label(name, 24) for name in names]
-    labels = [f"{k:,} of {n:,} ({100 * k / n:.1f} %)" for k, n in zip(kept, total, strict=True)]
+    rows = list(range(len(names)))
+    shown = [label(name, 24) for name in names]
+    labels = [
+        f"{k:,} of {n:,} ({100 * k / max(n, 1):.1f} %)" for k, n in zip(kept, total, strict=True)
+    ]
     figure = go.Figure()
     figure.add_bar(
         y=rows,
         x=list(total),
         orientation="h",
         name="all samples",
+        customdata=rows,
         marker={"color": palette.other},
         text=labels,
         textposition="outside",
         textfont={"color": palette.muted},
         cliponaxis=False,
-        hovertemplate="%{y}: %{x:,} samples<extra></extra>",
+        hovertext=shown,
+        hovertemplate="%{hovertext}: %{x:,} samples<extra></extra>",
     )
     figure.add_bar(
         y=rows,
         x=list(kept),
         orientation="h",
         name="kept",
+        customdata=rows,
         marker={"color": palette.kept},
-        hovertemplate="%{y}: %{x:,} kept<extra></extra>",
+        hovertext=shown,
+        hovertemplate="%{hovertext}: %{x:,} kept<extra></extra>",
     )
     figure.add_scatter(
         y=rows,
@@ -56,9 +63,9 @@ def shares(
         name="random, same size and length",
         error_x={"array": [1.96 * sd for _, sd in expected], "color": palette.ink, "width": 0},
         marker={"symbol": "line-ns", "size": 12, "line": {"width": 2, "color": palette.ink}},
-        hovertemplate="%{y}: %{x:,.1f} in a random draw<extra></extra>",
+        hovertemplate="%{x:,.1f} in a random draw<extra></extra>",
     )
     figure.update_layout(barmode="overlay", bargap=0.35)
     figure.update_xaxes(title="samples", tickformat=",d", range=[0, 1.5 * max(total)])
-    figure.update_yaxes(autorange="reversed", showgrid=False)
+    figure.update_yaxes(autorange="reversed", showgrid=False, tickvals=rows, ticktext=shown)
     return dressed(figure, palette, 90 + 38 * len(names))
