@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.ui import cards, differences, rivals
+from pages.ui import cards, differences, rivals, shifts
 from pages.ui.frame import need_selection, open_page
 
 open_page("Compare")
@@ -12,11 +12,11 @@ rival = rivals.choose(selection)
 left, right = st.columns([1, 1], gap="large")
 with left:
     differences.overlap(selection, rival)
-    differences.sources(selection, rival)
+    shifts.sources(selection, rival)
 with right:
     differences.rankings(selection, rival)
     differences.lengths(selection, rival)
-differences.clusters(selection, rival)
+shifts.clusters(selection, rival)
 
 st.divider()
 differences.exclusive(selection, rival)

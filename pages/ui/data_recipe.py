@@ -9,7 +9,7 @@ import streamlit as st
 
 from core import runs, store
 from core import sensitivity as sens
-from core.bench import Bench, bench
+from core.bench import Bench, SomeColumns, bench
 from core.domain import FloatN, Scores
 from core.errors import MethodError
 from core.methods import build
@@ -74,6 +74,18 @@ def sample_numbers(pool: str, column: str, n: int) -> FloatN:
 def _numbers(at: Place, pool: str, fingerprint: str, column: str, n: int) -> FloatN:
     with store.connect() as con:
         return facets.numbers(con, pool, column, n)
+
+
+@data.told
+def run_numbers(run_id: str) -> list[str]:
+    """See `facets.run_numbers`."""
+    return _run_numbers(data.place(), run_id)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _run_numbers(at: Place, run_id: str) -> list[str]:
+    with store.connect() as con:
+        return facets.run_numbers(con, run_id)
 
 
 def of_run(selection: Selection, run_id: str) -> Selection:
@@ -143,7 +155,7 @@ def _knob(selection: Selection, on: Bench, name: str) -> sens.Curve:
     low, high = bounds(field)
     now = float((run.params | recipe.params)[name])
     whole = field.annotation is int
-    columns = {name: c[on.rows] for name, c in selection.loaded.columns.items()}
+    columns = SomeColumns(selection.loaded.columns, on.rows)
     at = sens.knob_places(
         -np.inf if low is None else low, np.inf if high is None else high, now, whole=whole
     )

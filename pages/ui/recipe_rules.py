@@ -12,7 +12,6 @@ from pages.ui.state import show, state
 from pages.ui.thresholds import column_panel
 
 OF_SAMPLES = {"n_chars": "characters of the conversation", "n_turns": "turns"}
-HIDDEN = ("value", "position", "id_hash")
 MOST_SOURCES = 200
 
 
@@ -45,8 +44,8 @@ def column_rule(selection: Selection) -> None:
 def _numbers(shown: Selection) -> list[str]:
     """Columns of a run with one number a sample, the score and the method's own first."""
     first = ["score", *catalogue()[shown.run.method].columns]
-    plain = [n for n, c in shown.columns.items() if c.ndim == 1 and n not in HIDDEN]
-    return [n for n in dict.fromkeys([*first, *sorted(plain)]) if n in plain]
+    names = ["score", *(n for n in data_recipe.run_numbers(shown.run.run_id) if n != "id_hash")]
+    return [n for n in dict.fromkeys([*first, *names]) if n in names]
 
 
 def _of_samples(selection: Selection, place: "st.delta_generator.DeltaGenerator") -> None:
