@@ -11,6 +11,7 @@ from core.methods import catalogue
 from core.selection import Selection
 from pages.ui import data
 from pages.ui.glossary import term
+from pages.ui.recipe_bar import plain
 from pages.ui.state import state
 
 ROWS = 500  # the list shows this many and says so
@@ -108,8 +109,8 @@ def sample_card(selection: Selection) -> None:
     with st.container(border=True, key="card"):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.badge("kept" if kept else "dropped", color="primary" if kept else "gray")
-            st.caption(f"{sample.source} · {sample.sample_id}")
-        st.caption(_why(selection, row))
+            st.caption(f"{plain(sample.source)} · {sample.sample_id}")
+        st.caption(plain(_why(selection, row)))
         for turn in sample.turns:
             with st.chat_message(turn.role, avatar=ICONS[turn.role]):
                 _text(turn.content)

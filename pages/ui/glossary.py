@@ -49,6 +49,21 @@ TERMS = {
     " model to reason only about the hard ones.",
     "recipe": "Rules, ranking, policy and budget together. The same recipe on the same run keeps"
     " the same samples.",
+    "search": "Looks for the text in every turn of every sample, in upper or lower case.",
+    "distinct": "Samples that say nearly the same form a group; the one that ranks highest stays.",
+    "quota": "At most this many samples of a source: the ones that rank highest stay.",
+    "waterfall": "Two numbers a step: what it removes of what the steps before it left, and what it"
+    " would remove if it were the only one.",
+    "fragility": "How much of the subset would change if a threshold stood a little elsewhere."
+    " Where a small step exchanges much, the choice says more about the threshold than the data.",
+    "matched": "Seeded draws with as many samples as are kept, and as many of each response length."
+    " What a choice has to beat: most scores follow length.",
+    "jaccard": "Samples that both keep, of all that either keeps: 0 is none, 1 is the same.",
+    "by_chance": "If those that either keeps fell to A, to both or to B at random, 95 of 100 such"
+    " deals would leave all rows within their grey bands. Outside of it a difference is clear.",
+    "spearman": "How alike two orders are: 1 the same, 0 unrelated, −1 turned around.",
+    "health": "What is missing, the same for all, tied, or only length; and whether another seed"
+    " would say the same.",
     "map": "Samples that are alike lie close together; the axes mean nothing. A lasso makes a rule,"
     " a click opens the sample.",
 }

@@ -55,6 +55,7 @@ def column_panel(
             axis,
             palette(),
             unit=unit,
+            chance=selection.subset.matched.chance,
         ),
         f"{key}_chart",
         empty=empty,
