@@ -79,9 +79,19 @@ def lacking(run: Run) -> str:
     if not models.is_here(str(run.card["model"])):
         what = f"The model of this run ({run.card['base']['name']}) is not on this machine"
         return f"{what}, as in a store that came without its models. {again}"
-    if any(_checkpoint(run, role) is None for role in roles(run)):
+    if not all(_is_here(run, role, signal) for role, signal in roles(run).items()):
         return f"The calibrated checkpoint of this run is not in the cache any more. {again}"
     return ""
+
+
+def _is_here(run: Run, role: str, signal: Signal) -> bool:
+    """Whether a role's weights are on this machine; nothing is fetched to find out."""
+    if signal.warm_up is None:
+        return models.is_here(signal.model or str(run.card["model"]))
+    if run.card["model"] == "fake":
+        return True
+    base = Checkpoint(**run.card["base"], folder="-")  # where it is does not matter here
+    return calibration.saved(_key(run, role), base) is not None
 
 
 def measure(pool: str, sample_id: str, run_id: str) -> dict[str, Heat]:

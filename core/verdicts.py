@@ -7,12 +7,14 @@ of those who decided; a tie is unsure.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Literal, get_args
 
 import numpy as np
 
 from core.curves import wilson
 
-VERDICTS = ("good", "unsure", "bad")
+Verdict = Literal["good", "unsure", "bad"]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 FEWEST = 10  # samples that two reviewers share, below which no kappa is given
 Z = 1.959963984540054  # 95 %
 

@@ -22,6 +22,17 @@ TERMS = {
     " score high.",
     "recipe": "Rules, ranking, policy and budget together. The same recipe on the same run keeps"
     " the same samples.",
+    "plain": "Every character as it stands in the sample. Off: markdown is drawn, and whatever"
+    " could act (links, images, HTML) is shown as text.",
+    "trace": "Each step of the recipe in order, and by how much this sample passed or missed it.",
+    "percentile": "The share of the other samples that are lower (or higher), in the pool and among"
+    " samples of the same source.",
+    "neighbours": "The samples whose instructions mean most nearly the same, by the cosine of their"
+    " embeddings on the pool's map.",
+    "heat": "NLL: how unlikely the model found this token. Entropy: how unsure it was before it."
+    " Both in nats, under the checkpoints of the run.",
+    "reviewer": "Stands with each verdict. It is kept in the store and in this session, nowhere"
+    " else.",
 }
 
 

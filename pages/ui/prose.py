@@ -25,6 +25,7 @@ BEGINNINGS = re.compile(
     r"|(?<=\s)[->~](?=[>=-]\s)",  # what would become an arrow or a dash
     re.IGNORECASE,
 )
+FORMATTING = re.compile(r"[\\`*_\[\]<>#~$|]")
 DOLLAR = re.compile(r"((?<!`)(`+)[^`\n]+\2(?!`))|(?<!\\)\$")
 
 
@@ -71,6 +72,12 @@ def harmless(prose: str) -> str:
     text = DOLLAR.sub(lambda m: m[1] or r"\$", text)
     text = HEADING.sub(r"\1#####", UNDERLINE.sub("\n\n", text))
     return "\n".join(_directed(line) + "  " if line.strip() else "" for line in text.split("\n"))
+
+
+def label(text: str) -> str:
+    """One line of a person's or a sample's words inside a markdown text: nothing is styled."""
+    line = " ".join(text.split())
+    return BEGINNINGS.sub(lambda m: m[0] + JOINER, FORMATTING.sub(r"\\\g<0>", line))
 
 
 def right_to_left(text: str) -> bool:

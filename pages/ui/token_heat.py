@@ -24,7 +24,7 @@ CSS = """
 .what { opacity: 0.75; }
 .text { white-space: pre-wrap; overflow-wrap: anywhere; margin: 0.7rem 0 0.4rem; max-height: 26rem;
   overflow-y: auto; padding: 2px; }
-.token { border-radius: 0.2rem; padding: 0.12em 0; cursor: default; }
+.token { border-radius: 0.2rem; padding: 0.12em 0; margin-right: 1px; cursor: default; }
 .told { font-size: 0.85rem; line-height: 1.5; min-height: 1.5em; opacity: 0.85;
   font-variant-numeric: tabular-nums; }
 hr { border: 0; border-top: 1px dashed var(--st-border-color); margin: 0.6rem 0; }
