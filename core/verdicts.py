@@ -50,6 +50,13 @@ class Estimate:
         return self.good / decided if decided else np.nan
 
     @property
+    def expected(self) -> tuple[int, int, int]:
+        """Good ones among the `size` samples, and the ends of the interval, as whole numbers."""
+        share = 0.0 if np.isnan(self.share) else self.share
+        least = max(self.good, int(np.floor(self.size * self.low)))
+        return round(self.size * share), least, int(np.ceil(self.size * self.high))
+
+    @property
     def bounds(self) -> tuple[float, float]:
         """The share of good ones if all unsure ones were bad, and if all were good."""
         n = self.judged
@@ -77,6 +84,11 @@ def interval(hits: int, n: int, size: int) -> tuple[float, float]:
         return hits / n, hits / n
     grown = (size - 1) / (size - n)
     return wilson(hits * grown, n * grown, Z)
+
+
+def guarded(text: str) -> str:
+    """A text for a CSV file that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.lstrip()[:1] in tuple("=+-@|") or text[:1] in ("\t", "\r") else text
 
 
 def majority(by_reviewer: Mapping[str, Marks]) -> dict[str, str]:

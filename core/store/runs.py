@@ -146,6 +146,12 @@ def run_columns(con: Connection, run_id: str) -> dict[str, NDArray[Any]]:
     return {name: _numbers(table.column(name)) for name in table.column_names}
 
 
+def run_scores(con: Connection, run_id: str) -> NDArray[np.float64]:
+    """The scores of a run in pool order, (n,), NaN where there is none; nothing else is read."""
+    query = f"SELECT value FROM {scores_table(run_id)} ORDER BY position"  # noqa: S608  (our id)
+    return _numbers(con.cursor().sql(query).to_arrow_table()["value"])
+
+
 def cell(con: Connection, run_id: str, column: str, position: int) -> float:
     """One sample's number in a run; NaN where it has none, or the run has no such column."""
     table = scores_table(run_id)

@@ -33,6 +33,16 @@ TERMS = {
     " Both in nats, under the checkpoints of the run.",
     "reviewer": "Stands with each verdict. It is kept in the store and in this session, nowhere"
     " else.",
+    "blind": "Hides score, fate and the verdicts of others while you judge, so that they do not"
+    " sway you.",
+    "strata": "Kept and dropped are random draws, so their shares hold for all of them. Borderline"
+    " and disagreement are chosen, and enter no estimate.",
+    "precision": "The share of good samples among the kept, from a random draw of them. Unsure"
+    " verdicts are left out; the pale bar shows how far they could move it.",
+    "loss": "The share of good samples among the dropped: what the recipe loses.",
+    "interval": "Wilson's 95 % interval, narrower as more of the stratum is judged; when all of it"
+    " is, no doubt is left.",
+    "kappa": "Cohen's kappa: agreement of two reviewers beyond chance. 1 is full, 0 is chance.",
 }
 
 

@@ -23,7 +23,7 @@ def queue(selection: Selection) -> IntN:
         audit = [selection.ids.find(i) for i in st.session_state.get(AUDIT, ("", ()))[1]]
         names = [name for name in QUEUES if name != "audit" or audit]
         if st.session_state.get("reader_queue") not in names:
-            st.session_state["reader_queue"] = names[0]
+            st.session_state["reader_queue"] = names[0 if len(selection.subset.chosen) else 1]
         chosen = st.segmented_control(
             "Queue",
             names,

@@ -110,6 +110,6 @@ def _keep(
     if refused := data_reader.judge(*said):
         st.session_state["verdict_refused"] = refused
         return
-    st.toast(f"{verdict}, kept", icon=ICONS[verdict])
+    st.toast(f"Noted: {verdict}", icon=ICONS[verdict])
     if then is not None:
         then()
