@@ -79,9 +79,11 @@ def estimate(drawn: Sequence[str], verdicts: Marks, size: int) -> Estimate:
 
 
 def interval(hits: int, n: int, size: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share of `size`, from `n` drawn without putting back."""
-    if n and n >= size:
-        return hits / n, hits / n
+    """Wilson's 95 % interval of a share of `size`, from `n` drawn without putting back; 0 to 1
+    where nothing was drawn.
+    """
+    if n >= size:
+        return (hits / n, hits / n) if n else (0.0, 1.0)
     grown = (size - 1) / (size - n)
     return wilson(hits * grown, n * grown, Z)
 

@@ -150,8 +150,9 @@ def test_a_verdict_out_of_order_waits_until_the_ones_before_it_are_there():
     assert verdicts.estimate(ids, marks("gbbgg"), 1000).judged == 5
 
 
-def test_without_a_verdict_nothing_is_known():
-    found = verdicts.estimate(["s0"], {}, 1000)
+@pytest.mark.parametrize(("drawn", "size"), [(["s0"], 1000), (["s0"], 1), ([], 0), ([], 5)])
+def test_without_a_verdict_nothing_is_known(drawn, size):
+    found = verdicts.estimate(drawn, {}, size)
     assert np.isnan(found.share)
     assert (found.low, found.high) == (0.0, 1.0)
     assert found.bounds == (0.0, 1.0)

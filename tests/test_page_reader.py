@@ -263,7 +263,9 @@ def test_a_long_turn_is_folded(tmp_path):
     import_pool(tmp_path, [{"instruction": "a", "output": "word\n" * 2000}])
     score("length")
     page = open_reader()
-    assert [e.label for e in page.expander if e.label.startswith("All")] == ["All 10,000 characters"]
+    assert [e.label for e in page.expander if e.label.startswith("All")] == [
+        "All 10,000 characters"
+    ]
 
 
 @pytest.mark.parametrize("text", EVIL)
