@@ -43,6 +43,8 @@ TERMS = {
     "interval": "Wilson's 95 % interval, narrower as more of the stratum is judged; when all of it"
     " is, no doubt is left.",
     "kappa": "Cohen's kappa: agreement of two reviewers beyond chance. 1 is full, 0 is chance.",
+    "map": "Samples that are alike lie close together; the axes mean nothing. A lasso makes a rule,"
+    " a click opens the sample.",
 }
 
 
