@@ -64,6 +64,27 @@ TERMS = {
     "spearman": "How alike two orders are: 1 the same, 0 unrelated, −1 turned around.",
     "health": "What is missing, the same for all, tied, or only length; and whether another seed"
     " would say the same.",
+    "plain": "Every character as it stands in the sample. Off: markdown is drawn, and whatever"
+    " could act (links, images, HTML) is shown as text.",
+    "trace": "Each step of the recipe in order, and by how much this sample passed or missed it.",
+    "percentile": "The share of the other samples that are lower (or higher), in the pool and among"
+    " samples of the same source.",
+    "neighbours": "The samples whose instructions mean most nearly the same, by the cosine of their"
+    " embeddings on the pool's map.",
+    "heat": "NLL: how unlikely the model found this token. Entropy: how unsure it was before it."
+    " Both in nats, under the checkpoints of the run.",
+    "reviewer": "Stands with each verdict. It is kept in the store and in this session, nowhere"
+    " else.",
+    "blind": "Hides score, fate and the verdicts of others while you judge, so that they do not"
+    " sway you.",
+    "strata": "Kept and dropped are random draws, so their shares hold for all of them. Borderline"
+    " and disagreement are chosen, and enter no estimate.",
+    "precision": "The share of good samples among the kept, from a random draw of them. Unsure"
+    " verdicts are left out; the pale bar shows how far they could move it.",
+    "loss": "The share of good samples among the dropped: what the recipe loses.",
+    "interval": "Wilson's 95 % interval, narrower as more of the stratum is judged; when all of it"
+    " is, no doubt is left.",
+    "kappa": "Cohen's kappa: agreement of two reviewers beyond chance. 1 is full, 0 is chance.",
     "map": "Samples that are alike lie close together; the axes mean nothing. A lasso makes a rule,"
     " a click opens the sample.",
 }
