@@ -1,5 +1,6 @@
 """Writing files so that a reader, or a second run after a kill, sees all of one or none of it."""
 
+import hashlib
 import json
 import os
 import threading
@@ -36,3 +37,10 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text("utf8"))
     except (OSError, ValueError):
         return None
+
+
+def digest(path: Path) -> dict[str, Any]:
+    """Bytes and SHA-256 of a file."""
+    with path.open("rb") as handle:
+        sha256 = hashlib.file_digest(handle, "sha256").hexdigest()
+    return {"bytes": path.stat().st_size, "sha256": sha256}
