@@ -50,25 +50,18 @@ def shares(draws: Matched, label: IntN, n_labels: int, kept: MaskN) -> list[Band
 def mean(draws: Matched, column: FloatN, kept: MaskN) -> Band | None:
     """The mean of a column (n,) over the kept samples that have a number, in its own unit.
 
-    Samples without a number are in no draw. None where no kept sample has one.
+    None where no kept sample has one.
     """
-    known = np.isfinite(column)
-    bins, mine = draws.bin[known], kept[known]
-    if not mine.any():
+    mine = column[kept & np.isfinite(column)]
+    if not len(mine):
         return None
-    value, b = column[known], len(draws.size)
-    size, take = np.bincount(bins, minlength=b), np.bincount(bins[mine], minlength=b)
-    middle = np.bincount(bins, value, b) / np.maximum(size, 1)
-    squares = np.bincount(bins, (value - middle[bins]) ** 2, b) / np.maximum(size - 1, 1)
-    left = 1 - take / np.maximum(size, 1)
-    k = int(take.sum())
-    expected = float((take * middle).sum() / k)
-    wide = WIDE * float(np.sqrt((take * squares * left).sum())) / k
-    return Band(float(value[mine].mean()), expected, expected - wide, expected + wide)
+    middle, spread = draws.mean(column)
+    return Band(float(mine.mean()), middle, middle - WIDE * spread, middle + WIDE * spread)
 
 
 def strangest(names: Sequence[str], bands: Sequence[Band]) -> tuple[str, Band] | None:
     """The share that lies farthest outside of what chance explains; None when none does."""
-    outside = [(max(b.low - b.kept, b.kept - b.high), name, b) for name, b in zip(names, bands)]
+    pairs = zip(names, bands, strict=True)
+    outside = [(max(b.low - b.kept, b.kept - b.high), name, b) for name, b in pairs]
     worst = max(outside, key=lambda found: found[0], default=None)
     return (worst[1], worst[2]) if worst and worst[2].beyond else None

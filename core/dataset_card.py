@@ -91,15 +91,18 @@ def _counts(told: Summary) -> list[tuple[str, str]]:
 
 def _sources(told: Summary) -> str:
     rows = [
-        (plain(s.name), f"{s.before:,}", f"{s.after:,}", _per_cent(s.after, told.kept), _band(s.share))
+        _source(plain(s.name), s.before, s.after, told.kept, s.share)
         for s in told.sources[:SOURCES]
     ]
     if more := told.sources[SOURCES:]:
         before, after = sum(s.before for s in more), sum(s.after for s in more)
-        share = _per_cent(after, told.kept)
-        rows.append((f"{len(more):,} other sources", f"{before:,}", f"{after:,}", share, "–"))
+        rows.append(_source(f"{len(more):,} other sources", before, after, told.kept, None))
     head = ("source", "before", "after", "share of the kept", "95 % of random draws")
     return table(head, rows)
+
+
+def _source(name: str, before: int, after: int, kept: int, band: Band | None) -> tuple[str, ...]:
+    return name, f"{before:,}", f"{after:,}", _per_cent(after, kept), _band(band)
 
 
 def _random(told: Summary) -> str:
@@ -133,7 +136,8 @@ def _files(written: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _loading(file: str, shape: str) -> str:
     kind = "parquet" if file.endswith(".parquet") else "json"
-    code = f'```python\nfrom datasets import load_dataset\n\nload_dataset("{kind}", data_files="{file}")'
+    load = f'load_dataset("{kind}", data_files="{file}")'
+    code = f"```python\nfrom datasets import load_dataset\n\n{load}"
     uses = "\n".join(f"- `{name}` for {use}" for name, use in FILES.items())
     note = f"LLaMA-Factory knows the data as `{NAME}`."
     if shape == "alpaca":
@@ -163,5 +167,5 @@ def _per_cent(part: int, whole: int) -> str:
     return f"{100 * part / whole:.1f} %" if whole else "–"
 
 
-def _band(band: "Band | None") -> str:
+def _band(band: Band | None) -> str:
     return f"{100 * band.low:.1f} % to {100 * band.high:.1f} %" if band else "–"

@@ -8,7 +8,7 @@ import numpy as np
 from core import chance, telling
 from core.chance import Band
 from core.domain import FloatN, IntN, MaskN
-from core.matched import matched
+from core.matched import Matched, matched
 from core.methods import catalogue
 from core.selection import Selection
 
@@ -92,7 +92,7 @@ def summarise(selection: Selection, seeds: dict[str, object] | None = None) -> S
     )
 
 
-def _sources(selection: Selection, draws: "chance.Matched") -> tuple[Source, ...]:
+def _sources(selection: Selection, draws: Matched) -> tuple[Source, ...]:
     names, kept = selection.sources, selection.subset.mask
     before = np.bincount(selection.source, minlength=len(names))
     after = np.bincount(selection.source[kept], minlength=len(names))

@@ -10,10 +10,11 @@ from core.store.runs import Run
 def in_words(recipe: Recipe, run: Run) -> list[str]:
     """What the recipe does, one sentence a step, in the order in which the steps act."""
     said = [f"Score every sample by {scored_by(run)}."]
-    said += [f"Set {name(k)} to {v} instead of {run.params.get(k)}." for k, v in _changed(recipe, run)]
+    said += [f"Set {name(k)} to {v}, not {was}." for k, v, was in _changed(recipe, run)]
     said += [f"Drop whatever fails: {rule}." for rule in recipe.rules]
     said += _by_hand_and_once(recipe)
-    said += [f"Take at most {most:,} from {name!r}." for name, most in sorted(recipe.quotas.items())]
+    quotas = sorted(recipe.quotas.items())
+    said += [f"Take at most {most:,} from {source}." for source, most in quotas]
     title = policies()[recipe.policy].title
     knobs = ", ".join(f"{name(k)} {v}" for k, v in recipe.policy_params.items())
     with_knobs = f" ({knobs})" if knobs else ""
@@ -39,8 +40,10 @@ def budget(text: str) -> str:
     """`10%` as "10 % of the pool are full"; every budget as the end of a sentence."""
     parsed = Budget.parse(text)
     of = "response tokens" if parsed.unit == "tokens" else "samples"
-    return f"{parsed.amount} % of the pool’s {of} are taken" if parsed.share else (
-        f"{parsed.amount:,} {of} are taken"
+    return (
+        f"{parsed.amount} % of the pool’s {of} are taken"
+        if parsed.share
+        else (f"{parsed.amount:,} {of} are taken")
     )
 
 
@@ -49,8 +52,10 @@ def name(field: str) -> str:
     return field.replace("_", " ")
 
 
-def _changed(recipe: Recipe, run: Run) -> list[tuple[str, object]]:
-    return [(k, v) for k, v in sorted(recipe.params.items()) if run.params.get(k) != v]
+def _changed(recipe: Recipe, run: Run) -> list[tuple[str, object, object]]:
+    """Live knobs that differ from the run: name, value, value of the run."""
+    pairs = [(k, v, run.params.get(k)) for k, v in sorted(recipe.params.items())]
+    return [pair for pair in pairs if pair[1] != pair[2]]
 
 
 def _by_hand_and_once(recipe: Recipe) -> list[str]:

@@ -33,7 +33,8 @@ def dataset_info(shape: Shape, file: str, columns: Collection[str]) -> str:
     """LLaMA-Factory's entry; it reads `history` and `system` from every record once named."""
     entry: dict[str, object] = {"file_name": file}
     if shape == "alpaca":
-        entry["columns"] = {k: v for k, v in ALPACA.items() if v in columns}
+        there = {*columns, "instruction", "input", "output"}
+        entry["columns"] = {k: v for k, v in ALPACA.items() if v in there}
     else:
         entry |= {"formatting": "sharegpt", "columns": {"messages": COLUMN[shape]}}
         role, content, *tags = TAGS[shape]

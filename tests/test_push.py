@@ -5,6 +5,7 @@ import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from calls import sftlens
@@ -26,7 +27,7 @@ def exported(folder: Path) -> Path:
 class Hub(BaseHTTPRequestHandler):
     """Enough of the hub to take one dataset; refuses a token that is not `good`."""
 
-    seen: "list[tuple[str, bytes]]" = []
+    seen: ClassVar[list[tuple[str, bytes]]] = []
 
     def log_message(self, *_):
         pass
@@ -74,8 +75,8 @@ def server():
 
 
 def push(folder, server, *words, token="good"):
-    env = {"HF_ENDPOINT": server.url, "HF_TOKEN": token, "HF_HUB_OFFLINE": "0"}
-    env |= {"HF_HUB_DISABLE_XET": "1", "HF_HOME": str(folder.parent / "hf"), "NO_PROXY": "127.0.0.1"}
+    env = {"HF_ENDPOINT": server.url, "HF_TOKEN": token, "HF_HOME": str(folder.parent / "hf")}
+    env |= {"HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1", "NO_PROXY": "127.0.0.1"}
     return sftlens("push", folder, "me/mine", *words, **env)
 
 

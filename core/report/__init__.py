@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from core.domain import Sample
+from core.domain import Sample, Turn
 from core.report import charts
 from core.report.charts import per_cent
 from core.report.elements import el, page
@@ -61,7 +61,7 @@ def _head(told: Summary) -> Element:
         (f"{told.kept:,}", f"kept, {per_cent(told.kept / told.n)}"),
         (f"{told.tokens:,}", f"response tokens of {told.tokens_before:,}"),
     )
-    boxes = [el("div", el("b", number), el("span", words), class_="tile") for number, words in tiles]
+    boxes = [el("div", el("b", top), el("span", under), class_="tile") for top, under in tiles]
     return el(
         "header",
         el("p", "SFTLens report", class_="eyebrow"),
@@ -78,7 +78,8 @@ def _section(title: str, note: str, *content: "Element | None") -> Element:
 def _recipe(told: Summary) -> Element:
     steps = el("ol", *(el("li", text, dir="auto") for text in told.words))
     notes = [el("p", text, class_="note") for text in told.notes]
-    return _section("How it was chosen", "The recipe, in the order in which it acts.", steps, *notes)
+    note = "The recipe, in the order in which it acts."
+    return _section("How it was chosen", note, steps, *notes)
 
 
 def _waterfall(told: Summary) -> Element:
@@ -142,11 +143,13 @@ def _sample(sample: Sample, score: float, reason: str, side: str) -> Element:
         el("span", sample.source, dir="auto"),
         el("code", sample.sample_id),
     )
-    turns = [
-        el("div", el("span", turn.role), el("pre", _clipped(turn.content), dir="auto"), class_="turn")
-        for turn in sample.turns
-    ]
+    turns = [_turn(turn) for turn in sample.turns]
     return el("article", head, *turns, class_=f"sample {side}")
+
+
+def _turn(turn: Turn) -> Element:
+    said = el("pre", _clipped(turn.content), dir="auto")
+    return el("div", el("span", turn.role), said, class_="turn")
 
 
 def _clipped(text: str) -> str:

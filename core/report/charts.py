@@ -10,6 +10,7 @@ from core.report.elements import el
 from core.summary import Histogram, Source
 
 WIDTH, HEIGHT, FOOT, LEFT = 720, 250, 52, 58  # px of the histogram; foot and left hold the axes
+RIGHT = WIDTH - 8
 
 
 def track(*bars: tuple[str, float, float]) -> Element:
@@ -27,16 +28,7 @@ def waterfall(steps: Sequence[tuple[str, int]], total: int) -> Element:
     rows = [("all samples", 0, total)]
     for name, size in steps:
         rows.append((name, size, rows[-1][2] - size))
-    body = [
-        el(
-            "tr",
-            el("td", name, class_="name"),
-            el("td", track(("other", 0, left / total), ("gone", left / total, (left + size) / total)), class_="bar"),
-            el("td", f"−{size:,}" if size else "", class_="n"),
-            el("td", f"{left:,}", class_="n"),
-        )
-        for name, size, left in rows
-    ]
+    body = [_step(*row, total) for row in rows]
     kept = rows[-1][2]
     end = el(
         "tr",
@@ -47,6 +39,17 @@ def waterfall(steps: Sequence[tuple[str, int]], total: int) -> Element:
     )
     head = _head(("step", ""), ("", ""), ("removes", "n"), ("left", "n"))
     return el("table", head, el("tbody", *body, end))
+
+
+def _step(name: str, size: int, left: int, total: int) -> Element:
+    bars = ("other", 0, left / total), ("gone", left / total, (left + size) / total)
+    return el(
+        "tr",
+        el("td", name, class_="name", dir="auto"),
+        el("td", track(*bars), class_="bar"),
+        el("td", f"−{size:,}" if size else "", class_="n"),
+        el("td", f"{left:,}", class_="n"),
+    )
 
 
 def sources(rows: Sequence[Source], n: int, kept: int) -> Element:
@@ -106,37 +109,36 @@ def averages(rows: Sequence[tuple[str, Band]]) -> Element:
 def histogram(h: Histogram, label: str) -> Element:
     """Counts of a score, the kept in front, with both axes."""
     low, high, top = float(h.edges[0]), float(h.edges[-1]), int(h.all.max())
-
-    def across(value: float) -> float:
-        return LEFT + (value - low) / (high - low) * (WIDTH - LEFT - 8)
+    x = [LEFT + (e - low) / (high - low) * (RIGHT - LEFT) for e in h.edges.tolist()]
 
     def down(count: float) -> float:
         return 8 + (1 - count / top) * (HEIGHT - FOOT - 8)
 
-    drawn = [
-        el("line", x1=LEFT, x2=WIDTH - 8, y1=f"{down(y):.1f}", y2=f"{down(y):.1f}", class_="s-axis")
-        for y in ticks(0, top)
-    ]
+    drawn = [_line(down(y)) for y in ticks(0, top)]
     for kind, counts in (("all", h.all), ("kept", h.kept)):
         for at, count in enumerate(counts.tolist()):
-            x, y = across(float(h.edges[at])), down(count)
-            wide = across(float(h.edges[at + 1])) - x
-            box = {"x": f"{x + 0.5:.1f}", "width": f"{max(wide - 1, 0.5):.1f}", "y": f"{y:.1f}"}
-            drawn += (
-                [el("rect", height=f"{down(0) - y:.1f}", class_=f"s-{kind}", **box)] if count else []
-            )
-    drawn += [
-        el("text", f"{y:,.0f}", x=LEFT - 8, y=f"{down(y) + 4:.1f}", text_anchor="end")
-        for y in ticks(0, top)
-    ]
-    drawn += [
-        el("text", number(x), x=f"{across(x):.1f}", y=HEIGHT - FOOT + 18, text_anchor="middle")
-        for x in ticks(low, high, 6)
-    ]
-    middle = (LEFT + WIDTH - 8) / 2
-    drawn.append(el("text", label, x=middle, y=HEIGHT - 6, text_anchor="middle"))
+            if count:
+                drawn.append(_bar(kind, x[at], x[at + 1], down(count), down(0)))
+    drawn += [_label(f"{y:,.0f}", LEFT - 8, down(y) + 4, "end") for y in ticks(0, top)]
+    for value in ticks(low, high, 6):
+        place = LEFT + (value - low) / (high - low) * (RIGHT - LEFT)
+        drawn.append(_label(number(value), place, HEIGHT - FOOT + 20, "middle"))
+    drawn.append(_label(label, (LEFT + RIGHT) / 2, HEIGHT - 6, "middle"))
     said = f"Histogram of {label}: {int(h.all.sum()):,} samples, {int(h.kept.sum()):,} kept"
     return el("svg", *drawn, viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img", aria_label=said)
+
+
+def _line(y: float) -> Element:
+    return el("line", x1=LEFT, x2=RIGHT, y1=f"{y:.1f}", y2=f"{y:.1f}", class_="s-axis")
+
+
+def _bar(kind: str, left: float, right: float, top: float, foot: float) -> Element:
+    box = {"x": left + 0.5, "y": top, "width": max(right - left - 1, 0.5), "height": foot - top}
+    return el("rect", class_=f"s-{kind}", **{k: f"{v:.1f}" for k, v in box.items()})
+
+
+def _label(text: str, x: float, y: float, anchor: str) -> Element:
+    return el("text", text, x=f"{x:.1f}", y=f"{y:.1f}", text_anchor=anchor)
 
 
 def ticks(low: float, high: float, most: int = 4) -> list[float]:
@@ -167,5 +169,5 @@ def within(band: Band | None) -> str:
 
 
 def _head(*cells: tuple[str, str]) -> Element:
-    made = [el("th", text, scope="col", **({"class_": kind} if kind else {})) for text, kind in cells]
+    made = [el("th", text, scope="col", class_=kind or "t") for text, kind in cells]
     return el("thead", el("tr", *made))

@@ -68,7 +68,11 @@ def against_chance(
         x=[100 * b.kept for b in bands],
         mode="markers",
         name="kept",
-        marker={"color": palette.kept, "size": 13, "line": {"color": palette.background, "width": 2}},
+        marker={
+            "color": palette.kept,
+            "size": 13,
+            "line": {"color": palette.background, "width": 2},
+        },
         hovertemplate="%{y}: %{x:.1f} % of the kept<extra></extra>",
     )
     dressed(figure, palette, 110 + 38 * len(names))
