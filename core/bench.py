@@ -57,7 +57,7 @@ def sampled(recipe: Recipe, scores: Scores, facts: Facts, rows: IntN) -> Bench:
     share = len(rows) / n
     budget = Budget.parse(recipe.budget)
     if not budget.share:
-        amount = max(Decimal(1), round(budget.amount * len(rows) / n))
+        amount = max(1, round(budget.amount * len(rows) / n))
         budget = replace(budget, amount=Decimal(amount))
     quotas = {name: round(most * share) for name, most in recipe.quotas.items()}
     pinned = [np.isin(rows, pins) for pins in facts.pinned]

@@ -70,7 +70,8 @@ class Facts:
 
     `passed`: for each rule, (n,) True where a sample passes it. `n_tokens` (n,): response tokens,
     NaN where not counted. `source` (n,): a number into `sources`. `id_hash` (n,): 52 bits of each
-    id. `duplicates` (n,): group of near-duplicates. `pinned`: rows kept and rows dropped by hand.
+    id. `duplicates` (n,): group of near-duplicates, -1 where alone. `pinned`: rows kept and rows
+    dropped by hand.
     """
 
     passed: tuple[MaskN, ...]
@@ -180,7 +181,7 @@ def _repeats(group: IntN, value: FloatN, kept: IntN) -> MaskN:
     first[1:] = group[order][1:] != group[order][:-1]
     again = np.zeros(len(rank), bool)
     again[order[~first]] = True
-    return np.asarray(again & ~np.isnan(value))
+    return np.asarray(again & (group >= 0) & ~np.isnan(value))  # -1 is alone
 
 
 def _over(facts: Facts, name: str, most: int, value: FloatN, kept: IntN) -> IntN:

@@ -39,7 +39,7 @@ def waterfall(recipe: Recipe, scores: Scores, facts: Facts, subset: Subset) -> l
         alone[f"quota: {most:,} of {name}"] = _over(scores, facts, name, most)
     steps = subset.steps()
     over = steps[-1][0] if steps else ""
-    bare = {"rules": (), "distinct": None, "quotas": {}, "pins": ()}
+    bare: dict[str, object] = {"rules": (), "distinct": None, "quotas": {}, "pins": ()}
     known = Facts((), facts.n_tokens, facts.source, facts.sources, facts.id_hash)
     plain = apply(recipe.model_copy(update=bare), scores, known)
     alone.setdefault(over, int(scored.sum()) - len(plain.chosen))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from core.domain import Scores
 from core.errors import BudgetError
 from core.policies.budget import Budget
-from core.recipe import Recipe
+from core.recipe import Distinct, Recipe
 from core.rules import Range as Rule
 from core.rules import parse, parse_all
 from core.subset import Facts, Subset, apply
@@ -240,3 +240,11 @@ def test_a_recipe_from_elsewhere_says_which_field_is_wrong(value: Any, where: st
         Recipe.load(value)
     assert str(caught.value).startswith(f"{where}")
     assert str(caught.value).endswith("Make the recipe anew.")
+
+
+def test_near_duplicates_leave_the_best_of_each_group_and_whatever_is_alone() -> None:
+    made = recipe(budget="100%", distinct=Distinct(map_id="b" * 20))
+    group = np.array([-1, 1, 1, -1, 4, 4, 4, -1])
+    subset = applied(made, scored([1, 2, 3, 4, 9, 5, np.nan, 0]), columns(8), duplicates=group)
+    assert sorted(subset.chosen.tolist()) == [0, 2, 3, 4, 7]
+    assert subset.counts() == {"kept": 5, f"rule: {made.distinct}": 2, "not scored: no number": 1}

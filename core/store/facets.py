@@ -47,15 +47,15 @@ def meta_columns(con: Connection, pool: str) -> tuple[list[str], list[str]]:
     Its first samples are looked at; a column is one of numbers when all its values there are.
     """
     rows = con.execute(
-        "WITH some AS (SELECT meta FROM samples WHERE pool = ? ORDER BY position LIMIT ?),"
-        " pairs AS (SELECT unnest(json_keys(meta)) AS name, meta FROM some),"
+        "WITH first_rows AS (SELECT meta FROM samples WHERE pool = ? ORDER BY position LIMIT ?),"
+        " pairs AS (SELECT unnest(json_keys(meta)) AS name, meta FROM first_rows),"
         " cells AS (SELECT name, json_extract_string(meta, '/' || replace(replace(name, '~', '~0'),"
         "   '/', '~1')) AS cell FROM pairs)"
         " SELECT name, bool_and(try_cast(cell AS DOUBLE) IS NOT NULL) AS number FROM cells"
         " WHERE cell IS NOT NULL AND cell <> '' GROUP BY name ORDER BY name",
         [pool, LOOKED_AT],
     ).fetchall()
-    split = {True: [], False: []}  # type: dict[bool, list[str]]
+    split: dict[bool, list[str]] = {True: [], False: []}
     for name, number in rows:
         split[bool(number)].append(f"meta.{name}")
     return split[True], split[False]
@@ -69,18 +69,25 @@ def numbers(con: Connection, pool: str, column: str, n: int) -> FloatN:
     values: list[Any] = [pool, n]
     name = column
     if column not in OF_SAMPLES:
-        name, values = "try_cast(json_extract_string(meta, ?) AS DOUBLE)", [_pointer(column), *values]
-    found = con.execute(
-        f"SELECT {name} AS number FROM samples WHERE pool = ? AND position < ?"  # noqa: S608
-        " ORDER BY position",
-        values,
-    ).fetch_arrow_table()
+        name, values = (
+            "try_cast(json_extract_string(meta, ?) AS DOUBLE)",
+            [_pointer(column), *values],
+        )
+    found = (
+        con.cursor()
+        .sql(
+            f"SELECT {name} AS number FROM samples WHERE pool = ? AND position < ?"  # noqa: S608
+            " ORDER BY position",
+            params=values,
+        )
+        .to_arrow_table()
+    )
     return _floats(found["number"])
 
 
 def values(con: Connection, pool: str, column: str) -> list[tuple[str, int]]:
-    """Values of "source" or of "meta.NAME" with their samples, most first; at most `MOST_VALUES`."""
-    name, bound = "source", []  # type: tuple[str, list[Any]]
+    """Values of "source" or "meta.NAME" with their samples, most first; at most `MOST_VALUES`."""
+    name, bound = "source", list[Any]()
     if column != "source":
         name, bound = "json_extract_string(meta, ?)", [_pointer(column)]
     rows = con.execute(

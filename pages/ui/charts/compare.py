@@ -66,7 +66,10 @@ def shift(
         hovertemplate="chance stays within ±%{customdata:.1f} points<extra></extra>",
         customdata=100 * gap.reach,
     )
-    for name, shown, symbol in (("clear", gap.clear, "circle"), ("noise", ~gap.clear, "circle-open")):
+    for name, shown, symbol in (
+        ("clear", gap.clear, "circle"),
+        ("noise", ~gap.clear, "circle-open"),
+    ):
         at = np.flatnonzero(shown)
         figure.add_scatter(
             y=at,
@@ -79,7 +82,7 @@ def shift(
                 "color": colour[at].tolist() if name == "clear" else palette.muted,
                 "line": {"width": 2 if name == "noise" else 0},
             },
-            text=[words[i] for i in at],
+            text=[words[i] for i in at.tolist()],
             hovertemplate="%{text}<extra></extra>",
         )
     figure.add_vline(0, line={"color": palette.muted, "width": 1})
