@@ -24,6 +24,7 @@ def companions(
     shape: Shape,
     written: Mapping[str, Mapping[str, Any]],
     columns: Collection[str],
+    uneven: int,
     seeds: dict[str, Any],
 ) -> dict[str, str]:
     """The texts by file name. Equal selections give equal texts: no clock, no path.
@@ -32,13 +33,14 @@ def companions(
         selection: what is exported.
         shape: of its records.
         written: the data files in order, the subset first: name -> rows, bytes, sha256.
-        columns: those that any record has.
+        columns: those that any record of the subset has.
+        uneven: conversations of the subset in which turns do not alternate.
         seeds: everything drawn depends on these.
     """
     told = summary.summarise(selection, seeds)
     kept, dropped = (_read(selection, rows.tolist()) for rows in summary.shown(selection))
     texts = trainer_files(shape, next(iter(written)), columns)
-    return texts | {CARD: card(told, written, shape), REPORT: report(told, kept, dropped)}
+    return texts | {CARD: card(told, written, shape, uneven), REPORT: report(told, kept, dropped)}
 
 
 def _read(selection: Selection, rows: list[int]) -> list[Shown]:

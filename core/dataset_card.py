@@ -12,12 +12,18 @@ from core.chance import Band
 from core.summary import Summary
 from core.trainer_files import FILES, NAME
 
-MARKS = re.compile(r"([\\`*_{}\[\]<>()#+!|~&:@-])")
+MARKS = re.compile(r"([\\`*_{}\[\]<>#!|~&:@])")
+NUMBER = re.compile(r"[-\d–]")
 SOURCES = 50  # rows of sources; the others are added up
 
 
-def card(told: Summary, written: Mapping[str, Mapping[str, Any]], shape: str) -> str:
-    """The card of a subset whose data files are `written`: name -> rows, bytes, sha256."""
+def card(
+    told: Summary, written: Mapping[str, Mapping[str, Any]], shape: str, uneven: int = 0
+) -> str:
+    """The card of a subset whose data files are `written`: name -> rows, bytes, sha256.
+
+    `uneven`: its conversations in which turns do not alternate.
+    """
     parts = [
         _front(told, list(written)),
         f"# {plain(told.pool)}: {told.kept:,} of {told.n:,} samples",
@@ -35,7 +41,7 @@ def card(told: Summary, written: Mapping[str, Mapping[str, Any]], shape: str) ->
         _made_by(told),
         "## Files",
         _files(written),
-        _loading(next(iter(written)), shape),
+        _loading(next(iter(written)), shape, uneven),
         "## Limitations",
         _limits(told),
         "## Licence",
@@ -56,9 +62,10 @@ def plain(text: str) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; numbers stand at the right. Cells must be escaped already."""
-    right = ["---:" if i else "---" for i in range(len(head))]
-    lines = (" | ".join(cells) for cells in (head, right, *rows))
+    """A Markdown table; columns of numbers stand at the right. Cells must be escaped already."""
+    numbers = [all(NUMBER.match(cells[i]) for cells in rows) for i in range(len(head))]
+    rule = ["---:" if right else "---" for right in numbers]
+    lines = (" | ".join(cells) for cells in (head, rule, *rows))
     return "\n".join(f"| {line} |" for line in lines)
 
 
@@ -77,7 +84,7 @@ def _front(told: Summary, files: Sequence[str]) -> str:
 
 def _what(told: Summary, shape: str) -> str:
     share = f"{100 * told.kept / told.n:.1f} %"
-    by = f"{plain(told.method)} ({plain(told.paper)})"
+    by = f"{plain(told.method)}, {plain(told.paper)}"
     return (
         f"A subset for instruction tuning in the {shape} shape: {told.kept:,} of the {told.n:,}"
         f" samples of the pool {plain(told.pool)} ({share}), {told.tokens:,} of"
@@ -134,7 +141,7 @@ def _files(written: Mapping[str, Mapping[str, Any]]) -> str:
     return table(("file", "rows", "bytes", "SHA-256"), rows)
 
 
-def _loading(file: str, shape: str) -> str:
+def _loading(file: str, shape: str, uneven: int) -> str:
     kind = "parquet" if file.endswith(".parquet") else "json"
     load = f'load_dataset("{kind}", data_files="{file}")'
     code = f"```python\nfrom datasets import load_dataset\n\n{load}"
@@ -142,8 +149,8 @@ def _loading(file: str, shape: str) -> str:
     note = f"LLaMA-Factory knows the data as `{NAME}`."
     if shape == "alpaca":
         note += " It joins instruction and input by one line break, where SFTLens scores two."
-    else:
-        note += " It skips conversations whose turns do not alternate."
+    elif uneven:
+        note += f" It skips {uneven:,} of them, in which turns do not alternate."
     return f"{code}\n```\n\n{uses}\n\n{note}"
 
 
@@ -151,8 +158,8 @@ def _limits(told: Summary) -> str:
     said = [
         "A score says what its method measures with these models, not whether an answer is right."
         " Another model ranks differently.",
-        "Nobody has read all of the kept samples. An audit in SFTLens says how good they are and"
-        " how sure that is.",
+        "Kept does not mean read. An audit in SFTLens says how good the kept samples are and how"
+        " sure that is.",
     ]
     if told.n > told.scored:
         lost = told.n - told.scored

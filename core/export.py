@@ -18,7 +18,7 @@ from core.recipe import Recipe
 from core.rules import Range
 from core.selection import Selection, select
 from core.store import pools
-from core.trainer_shapes import SHAPES, Shape, loses_turn, schema
+from core.trainer_shapes import SHAPES, Shape, alternates, loses_turn, schema
 
 FileKind = Literal["jsonl", "parquet"]
 CHUNK = 2048  # samples in memory at a time
@@ -37,10 +37,11 @@ class Layout:
 
 @dataclass
 class _Seen:
-    """What the records of an export turned out to have: notes to count, columns of the subset."""
+    """What the records of one file turned out to have."""
 
     notes: Counter[str] = field(default_factory=Counter)
     columns: set[str] = field(default_factory=set)
+    uneven: int = 0  # conversations in which turns do not alternate
 
 
 def export(recipe: Recipe, layout: Layout, out: Path) -> dict[str, Any]:
@@ -58,20 +59,21 @@ def export(recipe: Recipe, layout: Layout, out: Path) -> dict[str, Any]:
     if layout.rejected:
         sides[f"rejected.{layout.file}"] = np.flatnonzero(~subset.mask)
     written: dict[str, Any] = {}
-    seen = _Seen()
+    seen = {name: _Seen() for name in sides}
     try:
         _check_folder(out, [*sides, *(companions.NAMES if layout.extras else ())])
         with ExitStack() as stack:  # no file gets its name before all of them are whole
             for name, rows in sides.items():
                 part = stack.enter_context(files.whole(out / name))
-                _write(part, _records(selection, layout, rows.tolist(), seen), layout)
+                _write(part, _records(selection, layout, rows.tolist(), seen[name]), layout)
                 written[name] = {"rows": len(rows), **files.digest(part)}
-            for name, text in _beside(selection, layout, written, seen).items():
+            for name, text in _beside(selection, layout, written, next(iter(seen.values()))):
                 part = stack.enter_context(files.whole(out / name))
                 part.write_text(text, "utf8", newline="\n")
                 written[name] = {"rows": text.count("\n"), **files.digest(part)}
             (out / "manifest.json").unlink(missing_ok=True)  # it speaks of the files before
-        made = manifest(selection, vars(layout), written, seen.notes)
+        notes = sum((side.notes for side in seen.values()), Counter[str]())
+        made = manifest(selection, vars(layout), written, notes)
         files.write_json(out / "manifest.json", made)
     except OSError as error:
         do = "Free some space, or give another folder: --out DIR."
@@ -82,12 +84,12 @@ def export(recipe: Recipe, layout: Layout, out: Path) -> dict[str, Any]:
 
 def _beside(
     selection: Selection, layout: Layout, written: dict[str, Any], seen: _Seen
-) -> dict[str, str]:
-    """The texts that go beside the records, by file name."""
+) -> list[tuple[str, str]]:
+    """File name and text of what goes beside the records, of which the subset has what is seen."""
     if not layout.extras:
-        return {}
-    made = dict(written)
-    return companions.companions(selection, layout.shape, made, seen.columns, seeds(selection))
+        return []
+    told = (selection, layout.shape, dict(written), seen.columns, seen.uneven)
+    return list(companions.companions(*told, seeds(selection)).items())
 
 
 def _check_folder(out: Path, names: Sequence[str]) -> None:
@@ -149,6 +151,7 @@ def _records(
                 seen.notes["user turn after the last answer left out"] += 1
             record = SHAPES[layout.shape](sample)
             seen.columns.update(record)
+            seen.uneven += not alternates(sample)
             yield record | (_score_columns(selection, row) if layout.scores else {})
 
 

@@ -25,7 +25,7 @@ def in_words(recipe: Recipe, run: Run) -> list[str]:
 def scored_by(run: Run) -> str:
     """The method, where it comes from and the model that measured."""
     card = catalogue().get(run.method)
-    by = f"{card.title} ({card.paper})" if card else run.method
+    by = f"{card.title}, {card.paper}" if card else run.method
     return f"{by}, measured by {models(run)}" if models(run) else by
 
 

@@ -94,7 +94,8 @@ if __name__ == "__main__":
         train_dataset=data,
     ).train()
 """
-LOSS = ", assistant_only_loss=True"  # what SFTLens measures; TRL says when a template cannot
+# The answers alone, as SFTLens measures. A template that does not mark them is refused by TRL.
+LOSS = ", assistant_only_loss=True"
 
 
 def trl_example(shape: Shape, file: str) -> str:
