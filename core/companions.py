@@ -14,8 +14,8 @@ from core.trainer_shapes import Shape
 CARD, REPORT = "README.md", "report.html"
 NAMES = (*FILES, CARD, REPORT)
 USES = FILES | {
-    CARD: "the dataset card: how it was chosen, counts, sources, limits, licence to fill in",
-    REPORT: "one page for people without the app; opens in any browser, asks nobody for anything",
+    CARD: "the dataset card, with a licence to fill in",
+    REPORT: "one page for people without the app; asks nobody for anything",
 }
 
 

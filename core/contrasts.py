@@ -27,11 +27,14 @@ def contrasts(
     """The most similar pairs across the choice, most similar first, no sample twice.
 
     Args:
-        neighbours: (n, k) rows of each sample's nearest, -1 where there are fewer.
-        cosines: (n, k) to them.
-        kept: (n,) True where the subset has the sample.
+        neighbours: (m, k) rows of each sample's nearest, -1 where there are fewer.
+        cosines: (m, k) to them.
+        kept: (n,) True where the subset has the sample; samples from n on take no part.
         most: how many pairs.
     """
+    n = len(kept)
+    neighbours, cosines = neighbours[:n], cosines[:n]
+    neighbours = np.where(neighbours < n, neighbours, -1)
     across = (neighbours >= 0) & (kept[:, None] != kept[neighbours]) & (cosines < SAME)
     row, column = np.nonzero(across)
     cosine = cosines[row, column]

@@ -134,3 +134,31 @@ def _best(value: FloatN, rows: IntN, most: int) -> IntN:
     """The rows with the highest values first, those without one last."""
     order = np.argsort(-np.nan_to_num(value[rows], nan=-np.inf), kind="stable")
     return rows[order[:most]]
+
+
+def weakest(selection: Selection) -> float | None:
+    """Per cent of all scores below the lowest kept one; None where no kept sample has one."""
+    score = selection.scores.value
+    kept = score[selection.subset.mask & np.isfinite(score)]
+    return float(100 * np.mean(score[np.isfinite(score)] < kept.min())) if len(kept) else None
+
+
+def rank(selection: Selection, row: int) -> tuple[int, int] | None:
+    """A sample's place among the scores, 1 the highest, and how many there are; None without one.
+
+    Equal scores share a place.
+    """
+    score = selection.scores.value
+    if np.isnan(score[row]):
+        return None
+    return 1 + int((score > score[row]).sum()), int(np.isfinite(score).sum())
+
+
+def covered(label: IntN, kept: MaskN) -> int:
+    """How many labels the kept samples have between them; -1 stands for none."""
+    return len(np.unique(label[kept & (label >= 0)]))
+
+
+def per_cent_kept(selection: Selection) -> float:
+    """How much of the pool's samples is kept, in per cent to one digit."""
+    return round(100 * len(selection.subset.chosen) / selection.subset.n, 1)

@@ -10,9 +10,9 @@ from core.trainer_shapes import Shape
 
 NAME = "sftlens_subset"  # what LLaMA-Factory calls the data set
 FILES = {
-    "dataset_info.json": "LLaMA-Factory: copy the entry into its data folder's dataset_info.json",
+    "dataset_info.json": "LLaMA-Factory: its entry, for --dataset_dir or its own dataset_info.json",
     "trl_example.py": "TRL: python trl_example.py MODEL",
-    "axolotl.yml": "Axolotl: the datasets part of a config, run from this folder",
+    "axolotl.yml": "Axolotl: the datasets of a config, as seen from this folder",
 }
 ALPACA = {
     "prompt": "instruction",

@@ -62,3 +62,10 @@ def test_missing_neighbours_and_copies_make_no_pair():
 def test_without_two_sides_there_is_no_pair(kept):
     near, cosine, _ = world(1)
     assert contrasts(near, cosine, kept, 2) == []
+
+
+def test_samples_that_came_later_than_the_scores_take_no_part():
+    near, cosine, kept = world(4)
+    found = contrasts(near, cosine, kept[:40], 30)
+    assert found
+    assert all(max(p.kept, p.dropped) < 40 for p in found)

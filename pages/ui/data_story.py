@@ -2,38 +2,47 @@
 
 from typing import Any
 
-import numpy as np
+import streamlit as st
 from numpy.typing import NDArray
 
+from core import summary
 from core.contrasts import Contrast, contrasts
 from core.recipe import Recipe
-from core.selection import Selection
 from pages.ui import data
 
 PAIRS = 2
 
 
-def places(pool: str) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]] | None:
-    """The newest map of the instructions and the labels of its clusters; None without one."""
-    found = data.newest_map(pool, "instructions")
-    return (data.map_rows(found.map_id), found.labels) if found else None
+def told(recipe: Recipe) -> summary.Summary:
+    """See `summary.summarise`."""
+    return _told(data.place(), recipe.model_dump_json())
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _told(at: tuple[str, int], recipe: str) -> summary.Summary:
+    return summary.summarise(data.select(Recipe.model_validate_json(recipe)))
+
+
+def places(recipe: Recipe) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]] | None:
+    """The newest map of the instructions and the labels of its clusters; None without one.
+
+    A run may be older than the map: its samples are the map's first ones.
+    """
+    found = data.newest_map(recipe.pool, "instructions")
+    if found is None:
+        return None
+    n = len(data.select(recipe).ids)
+    return {name: column[:n] for name, column in data.map_rows(found.map_id).items()}, found.labels
 
 
 def pairs(recipe: Recipe) -> list[Contrast]:
     """Two pairs of near neighbours across the choice, most similar first."""
-    selection, found = data.select(recipe), places(recipe.pool)
-    if found is None:
-        return []
-    rows, kept = found[0], selection.subset.mask
-    n = len(kept)
-    near = np.where(rows["neighbours"][:n] < n, rows["neighbours"][:n], -1)
-    return contrasts(near, rows["cosines"][:n], kept, PAIRS)
+    found = data.newest_map(recipe.pool, "instructions")
+    return _pairs(data.place(), recipe.model_dump_json(), found.map_id) if found else []
 
 
-def weakest(selection: Selection) -> float | None:
-    """Per cent of all scores that lie below the lowest kept one; None where none has a score."""
-    score = selection.scores.value
-    kept = score[selection.subset.mask]
-    if not np.isfinite(kept).any():
-        return None
-    return float(100 * np.mean(score[np.isfinite(score)] < np.nanmin(kept)))
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _pairs(at: tuple[str, int], recipe: str, map_id: str) -> list[Contrast]:
+    kept = data.select(Recipe.model_validate_json(recipe)).subset.mask
+    rows = data.map_rows(map_id)
+    return contrasts(rows["neighbours"], rows["cosines"], kept, PAIRS)

@@ -14,6 +14,13 @@ from pages.ui.frame import ICON
 from pages.ui.state import state
 
 LAST = 5
+# A story is read from afar, and Streamlit has no larger type for one page alone.
+BIG = """<style>
+.st-key-story h1 { font-size: clamp(2rem, 7vw, 3.1rem); line-height: 1.12; }
+.st-key-story h3 { font-size: clamp(1.15rem, 3.6vw, 1.5rem); line-height: 1.35; }
+.st-key-story [data-testid="stMarkdown"] p { font-size: clamp(1.05rem, 2.6vw, 1.2rem); }
+.st-key-story [data-testid="stCaptionContainer"] p { font-size: 0.9rem; }
+</style>"""
 
 
 def open_story() -> None:
@@ -24,6 +31,7 @@ def open_story() -> None:
         layout="centered",
         initial_sidebar_state="collapsed",
     )
+    st.html(BIG)
 
 
 def story_link(recipe: Recipe, step: int = 1) -> tuple[str, Mapping[str, str]]:
@@ -51,15 +59,18 @@ def snapshot() -> Selection:
 
 
 def _now() -> Recipe | None:
-    """The session's recipe, else one for the newest run, else None."""
+    """The session's recipe, else one for the newest run of a published method, else None."""
     if (mine := state().recipe) is not None:
         return mine
     runs = data.scored()
     runs = runs[runs["current"]] if len(runs) else runs
     if runs.empty:
         return None
+    cards = catalogue()
+    published = [m not in cards or not cards[m].baseline for m in runs["method"].astype(str)]
+    runs = runs[published] if any(published) else runs
     pool, method, run_id = (str(runs[name].iloc[0]) for name in ("pool", "method", "run_id"))
-    card = catalogue().get(method)
+    card = cards.get(method)
     return Recipe(pool=pool, method=method, run_id=run_id, policy=card.policy if card else "top")
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from core.chance import Band
 from pages.ui.charts import FloatN, MaskN, Palette, dressed
+from pages.ui.charts.labels import label
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -52,19 +53,20 @@ def against_chance(
 
     if not len(names):
         return None
+    shown = [label(name, 18) for name in names]
     figure = go.Figure()
     figure.add_bar(
-        y=list(names),
+        y=shown,
         x=[100 * (b.high - b.low) for b in bands],
         base=[100 * b.low for b in bands],
         orientation="h",
         name="95 % of random draws",
-        marker={"color": palette.other},
+        marker={"color": palette.grid, "line": {"color": palette.other, "width": 1}},
         width=0.5,
-        hovertemplate="%{y}: %{base:.1f} to %{x:.1f} % of a random draw<extra></extra>",
+        hoverinfo="skip",
     )
     figure.add_scatter(
-        y=list(names),
+        y=shown,
         x=[100 * b.kept for b in bands],
         mode="markers",
         name="kept",
@@ -75,7 +77,6 @@ def against_chance(
         },
         hovertemplate="%{y}: %{x:.1f} % of the kept<extra></extra>",
     )
-    dressed(figure, palette, 110 + 38 * len(names))
     figure.update_xaxes(title="share of the samples (%)", rangemode="tozero", ticksuffix=" %")
     figure.update_yaxes(autorange="reversed", showgrid=False)
-    return figure
+    return dressed(figure, palette, 110 + 38 * len(names))
