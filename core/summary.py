@@ -121,8 +121,8 @@ def shown(selection: Selection, most: int = SHOWN) -> tuple[IntN, IntN]:
     first, each with its best-scored sample first, so that no common reason is missing.
     """
     subset = selection.subset
-    at = np.unique(np.linspace(0, len(subset.chosen) - 1, most).round().astype(np.int64))
-    kept = subset.chosen[at[at >= 0]]
+    at = np.unique(np.linspace(0, max(len(subset.chosen) - 1, 0), most).round().astype(np.int64))
+    kept = subset.chosen[at] if len(subset.chosen) else subset.chosen
     sizes = np.bincount(subset.code, minlength=len(subset.names))
     reasons = [r for r in np.argsort(-sizes, kind="stable") if r and sizes[r]]
     best = [_best(selection.scores.value, np.flatnonzero(subset.code == r), most) for r in reasons]
