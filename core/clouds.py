@@ -48,38 +48,3 @@ def plane(gram: NDArray[Any]) -> tuple[NDArray[np.float64], FloatN]:
         far = places[np.abs(places).argmax(0), np.arange(2)]
         places = places * np.where(far < 0, -1, 1)
     return places, np.pad(found, (0, 2))[:2] / total
-
-
-def iso_line(
-    dispersion: FloatN,
-    mixed_d: FloatN,
-    anisotropy: FloatN,
-    mixed_i: FloatN,
-    weight: float,
-    at: float,
-) -> tuple[FloatN, FloatN]:
-    """Points (D, I) of the same score `at`: (1 - weight) f(D) + weight g(I) = at.
-
-    f and g are the scales on which both parts are mixed, known at the samples (n,) and rising;
-    between them they are drawn straight. Only what lies within the samples' range is returned.
-    """
-    d, f = _scale(dispersion, mixed_d)
-    i, g = _scale(anisotropy, mixed_i)
-    if len(d) < 2 or len(i) < 2:
-        return np.zeros(0), np.zeros(0)
-    if weight <= 0.5:  # each score has one D for every I
-        y = np.linspace(i[0], i[-1], 100)
-        wanted = (at - weight * np.interp(y, i, g)) / (1 - weight)
-        x, inside = np.interp(wanted, f, d), (wanted >= f[0]) & (wanted <= f[-1])
-    else:
-        x = np.linspace(d[0], d[-1], 100)
-        wanted = (at - (1 - weight) * np.interp(x, d, f)) / weight
-        y, inside = np.interp(wanted, g, i), (wanted >= g[0]) & (wanted <= g[-1])
-    return x[inside], y[inside]
-
-
-def _scale(part: FloatN, mixed: FloatN) -> tuple[FloatN, FloatN]:
-    """A part and what it becomes, rising, each value once; at most 2,000 of them."""
-    value, first = np.unique(part, return_index=True)
-    step = np.linspace(0, len(value) - 1, min(len(value), 2000)).round().astype(np.int64)
-    return value[step], mixed[first][step]
