@@ -19,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from core.coverage import known
 from core.domain import FloatN, IntN
 
 Measure = Literal["transport", "nearest"]
@@ -44,6 +45,16 @@ def along(similarity: NDArray[Any], at: IntN, measure: Measure) -> FloatN:
         found = transport(1 - np.asarray(thinned(similarity[:size]), np.float64), price)
         out[k], price = found.distance, found.price
     return out
+
+
+def of_order(similarity: NDArray[Any], rows: IntN, measure: Measure) -> tuple[IntN, FloatN]:
+    """Budgets (t,) and the distances (t,) of the first so many of `rows`, in order of choice.
+
+    Rows of `similarity` (n, m) that are not numbers are left out.
+    """
+    rows = known(similarity, rows)
+    at = budgets(len(rows))
+    return at, along(similarity[rows], at, measure)
 
 
 def thinned(similarity: NDArray[Any]) -> NDArray[Any]:
@@ -116,17 +127,9 @@ def _smoothed(
 
 
 def band(
-    similarity: NDArray[Any],
-    rows: IntN,
-    at: IntN,
-    measure: Measure,
-    rng: np.random.Generator,
-    draws: int = 20,
+    similarity: NDArray[Any], orders: Sequence[IntN], at: IntN, measure: Measure
 ) -> tuple[FloatN, FloatN, FloatN]:
-    """5th percentile, median and 95th (t,) of the distance of random subsets of `rows`."""
-    most = int(at.max(initial=0))
-    each: Sequence[FloatN] = [
-        along(similarity[rng.choice(rows, most, replace=False)], at, measure) for _ in range(draws)
-    ]
+    """5th percentile, median and 95th (t,) of the distances of several orders, e.g. random ones."""
+    each = [along(similarity[rows], at, measure) for rows in orders]
     low, middle, high = np.percentile(np.array(each), [5, 50, 95], axis=0)
     return low, middle, high

@@ -4,13 +4,14 @@ All of them give an order of which smaller budgets are prefixes. What would take
 large pool, or what lacks its measurements, is left out with a sentence that says so.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from core.domain import IntN
+from core.domain import FloatN, IntN
 from core.errors import SFTLensError
 from core.policies import Candidates, build, catalogue
 from core.policies.budget import Budget
@@ -29,6 +30,14 @@ class Choice:
     title: str
     rows: IntN | None
     left_out: str = ""
+
+
+def open_to(value: FloatN, code: NDArray[np.int16], names: Sequence[str]) -> FloatN:
+    """Scores (n,) of the samples that any selector may take, NaN for all others.
+
+    From a subset's reasons: those kept, and those that only the budget left out, its last reason.
+    """
+    return np.where((code == 0) | (code == len(names) - 1), value, np.nan)
 
 
 def choices(

@@ -79,15 +79,26 @@ def test_a_large_subset_is_thinned_and_keeps_its_distance():
     assert many == pytest.approx(few, abs=0.02)
 
 
-def test_the_random_band_is_seeded_and_holds_its_median():
-    similarity = np.random.default_rng(3).random((200, 3)).astype(np.float32)
-    at, rows = distances.budgets(40), np.arange(10, 190)
-    low, middle, high = distances.band(
-        similarity, rows, at, "nearest", np.random.default_rng(0), draws=20
-    )
+def test_the_band_of_random_orders_holds_nine_of_ten_and_a_choice_beats_it():
+    rng = np.random.default_rng(3)
+    similarity = rng.random((200, 3)).astype(np.float32)
+    at = distances.budgets(40)
+    orders = [rng.permutation(200)[:40] for _ in range(40)]
+    low, middle, high = distances.band(similarity, orders, at, "nearest")
+    each = np.array([distances.along(similarity[rows], at, "nearest") for rows in orders])
+    inside = ((each >= low) & (each <= high)).mean(0)
+    assert (inside >= 0.85).all()
     assert (low <= middle).all()
     assert (middle <= high).all()
-    again = distances.band(similarity, rows, at, "nearest", np.random.default_rng(0), draws=20)
-    np.testing.assert_array_equal(middle, again[1])
     best = distances.along(similarity[np.argsort(-similarity.max(1))], at, "nearest")
     assert (best[2:6] < low[2:6]).all()
+
+
+def test_an_order_is_measured_without_the_samples_that_have_no_similarity():
+    similarity = np.random.default_rng(4).random((20, 3))
+    similarity[7] = np.nan
+    rows = np.array([3, 7, 5, 1])
+    at, found = distances.of_order(similarity, rows, "nearest")
+    assert at.tolist() == [1, 2, 3]
+    np.testing.assert_allclose(found, distances.along(similarity[[3, 5, 1]], at, "nearest"))
+    assert len(distances.of_order(similarity, np.array([7]), "transport")[0]) == 0
