@@ -12,8 +12,9 @@ Piece = tuple[str, bool]  # some text, and whether the other one does not have i
 def differences(reference: str, text: str) -> tuple[list[Piece], bool]:
     """Cut `text` into pieces, alternately as in `reference` and otherwise; they join up to it.
 
-    Blanks alone are no difference. Returns the pieces, and whether the text was compared to its
-    end: the time grows with the square of the length, so only the first `COMPARED` words count.
+    Blanks alone are no difference; those between two differences belong to them. Returns the
+    pieces, and whether the text was compared to its end: the time grows with the square of the
+    length, so only the first `COMPARED` words count.
     """
     ours, theirs = WORDS.findall(text), WORDS.findall(reference)
     whole = len(ours) <= COMPARED
@@ -21,8 +22,11 @@ def differences(reference: str, text: str) -> tuple[list[Piece], bool]:
     pieces: list[Piece] = []
     for tag, _, _, start, end in matcher.get_opcodes():
         said = "".join(ours[start:end])
+        other = tag != "equal" and not said.isspace()
+        if other and len(pieces) > 1 and pieces[-1][0].isspace():
+            said = pieces.pop()[0] + said  # the piece before it is a difference, too
         if said:
-            _append(pieces, said, tag != "equal" and not said.isspace())
+            _append(pieces, said, other)
     if not whole:
         _append(pieces, "".join(ours[COMPARED:]), False)
     return pieces, whole

@@ -32,6 +32,11 @@ def test_a_word_that_is_otherwise_is_marked_whole_and_blanks_are_not():
     assert pieces == [("It is ", False), ("green", True), ("  today", False), ("!", True)]
 
 
+def test_blanks_between_two_differences_belong_to_them():
+    assert compared("one two", "six ten nine")[0] == [("six ten nine", True)]
+    assert compared("a b", " c")[0] == [(" ", False), ("c", True)]
+
+
 def test_of_a_very_long_text_the_end_is_shown_unmarked(monkeypatch):
     monkeypatch.setattr(differences, "COMPARED", 5)
     pieces, whole = compared("a b c", "a b x y z")

@@ -73,5 +73,7 @@ def test_measurements_that_have_gone_are_a_reason_too():
 
 def test_only_what_is_kept_or_left_out_by_the_budget_is_open_to_a_selector():
     value = np.array([1.0, 2.0, 3.0, np.nan, 5.0])
-    found = selectors.open_to(value, np.array([0, 1, 2, 2, 0], np.int16), ("kept", "rule", "budget"))
+    found = selectors.open_to(
+        value, np.array([0, 1, 2, 2, 0], np.int16), ("kept", "rule", "budget")
+    )
     np.testing.assert_array_equal(found, [1, np.nan, 3, np.nan, 5])

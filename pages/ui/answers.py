@@ -62,7 +62,7 @@ def _row(own: Selection) -> int | None:
 def _gram(own: Selection, row: int) -> NDArray[np.float64]:
     """The cosines (k, k) between the answers to a sample."""
     found = np.asarray(own.columns.get("cosines", np.zeros((row + 1, 0)))[row], np.float64)
-    k = int(round(len(found) ** 0.5))
+    k = round(len(found) ** 0.5)
     return found.reshape(k, k)
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import streamlit as st
 
 from core import coverage, distances
+from core.coverage import Coverage, How
 from core.distances import Measure
-from core.domain import IntN
+from core.domain import FloatN, IntN
 from core.policies import Candidates
 from core.policies.budget import Budget
 from core.policies.random_draw import shuffled
@@ -63,11 +64,43 @@ def level(own: Selection, percentile: float) -> float:
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def _level(
-    at: tuple[str, int], run: str, params: str, percentile: float, _own: Selection
-) -> float:
+def _level(at: tuple[str, int], run: str, params: str, percentile: float, _own: Selection) -> float:
     assert _own.scores.similarity is not None
     return coverage.level(_own.scores.similarity, percentile)
+
+
+def reach(own: Selection) -> FloatN:
+    """How near the nearest sample of the whole pool comes to each query (m,)."""
+    return _reach(data.place(), own.run.run_id, repr(own.recipe.params), own)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _reach(at: tuple[str, int], run: str, params: str, _own: Selection) -> FloatN:
+    similarity = _own.scores.similarity
+    assert similarity is not None
+    return coverage.nearest(similarity, np.arange(len(similarity)))[0]
+
+
+def covered(selection: Selection, own: Selection, by: str, how: How) -> tuple[Coverage, list[str]]:
+    """See `coverage.coverage` of the kept samples; and the clusters' names."""
+    cluster, names = clusters(own, by)
+    key = (selection.recipe.key, own.run.run_id)
+    return _covered(data.place(), key, how, tuple(names), cluster, selection, own), names
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _covered(
+    at: tuple[str, int],
+    key: tuple[str, str],
+    how: How,
+    names: tuple[str, ...],
+    _cluster: IntN,
+    _selection: Selection,
+    _own: Selection,
+) -> Coverage:
+    assert _own.scores.similarity is not None
+    kept = _selection.subset.chosen
+    return coverage.coverage(_own.scores.similarity, kept, _cluster, len(names), how)
 
 
 def chosen(selection: Selection, own: Selection) -> dict[str, Choice]:
@@ -119,7 +152,8 @@ def _approach(
     assert similarity is not None
     recipe = Line(*distances.of_order(similarity, _selection.subset.chosen, measure))
     others = {
-        name: Line(*distances.of_order(similarity, rows, measure)) for name, rows in _picks.items()
+        name.replace("_", " "): Line(*distances.of_order(similarity, rows, measure))
+        for name, rows in _picks.items()
     }
     candidates = _candidates(_selection, _own)
     rows = coverage.known(similarity, candidates.rows)

@@ -11,13 +11,13 @@ from core import coverage
 from core.domain import FloatN, IntN, MaskN
 from core.selection import Selection
 from pages.ui import data, data_gradients
-from pages.ui.charts import gradients, selectors
+from pages.ui.charts import gradients
 from pages.ui.glossary import term
-from pages.ui.panels import chart, palette
+from pages.ui.panels import chart, open_sample, palette, rule_from
 from pages.ui.state import state
 
-METHOD = "gradient_similarity"
-NAMED = 8  # queries that the sentence names
+CELLS = {"max": "its nearest kept sample", "mean": "the mean of its kept samples"}
+NAMED = 6  # queries that the sentence names
 
 
 @dataclass(frozen=True)
@@ -51,21 +51,21 @@ def view(selection: Selection, own: Selection) -> View:
     return View(similarity, names, level, best, coverage.served(best, level))
 
 
-def sentence(shown: View) -> None:
+def sentence(own: Selection, shown: View) -> None:
     """How many queries are served, and the names of those that are not."""
     m, bare = len(shown.queries), np.flatnonzero(~shown.served)
     st.markdown(
-        f"**{m - len(bare):,}** of {m:,} queries are served: a kept sample reaches a similarity of"
-        f" **{shown.level:.3f}**."
+        f"**{m - len(bare):,}** of {m:,} queries are served by a kept sample: one with a similarity"
+        f" of **{shown.level:.3f}** or more."
     )
     if not len(bare):
         return
-    pool, _ = coverage.nearest(shown.similarity, np.arange(len(shown.similarity)))
+    pool = data_gradients.reach(own)
     bare = bare[np.argsort(np.nan_to_num(shown.best[bare], nan=-1), kind="stable")]
     with st.container(border=True):
         st.markdown(f":material/warning: **Nothing kept serves {_count(len(bare))}:**")
-        for q in bare[:NAMED].tolist():
-            st.text(f"{_plain(shown.queries[q])}  ({_nearest(shown, q, pool)})")
+        lines = [f"“{_plain(shown.queries[q])}” {_nearest(shown, q, pool)}" for q in bare[:NAMED]]
+        st.text("\n".join(lines))
         if len(bare) > NAMED:
             st.caption(f"and {len(bare) - NAMED:,} more, on top of the chart below")
 
@@ -77,11 +77,11 @@ def _count(bare: int) -> str:
 def _nearest(shown: View, q: int, pool: FloatN) -> str:
     """How near kept samples come, and whether the pool could do better."""
     kept = "nothing is kept" if np.isnan(shown.best[q]) else f"nearest kept {shown.best[q]:.3f}"
-    way = "the pool has" if pool[q] >= shown.level else "the whole pool has only"
-    return kept if np.isnan(pool[q]) else f"{kept}; {way} {pool[q]:.3f}"
+    far = "" if pool[q] >= shown.level else ", too far as well"
+    return kept if np.isnan(pool[q]) else f"{kept}, nearest of the pool {pool[q]:.3f}{far}"
 
 
-def _plain(text: str, letters: int = 90) -> str:
+def _plain(text: str, letters: int = 60) -> str:
     line = " ".join(text.split())
     return line if len(line) <= letters else line[: letters - 1] + "…"
 
@@ -97,17 +97,12 @@ def covered(selection: Selection, own: Selection, shown: View) -> None:
         "A cell is",
         ["max", "mean"],
         default="max",
-        format_func={"max": "its nearest kept sample", "mean": "the mean of its kept"}.get,
+        format_func=lambda how: CELLS[how],
         key="gradients_how",
         required=True,
     )
-    cluster, names = data_gradients.clusters(own, str(by))
-    found = coverage.coverage(
-        shown.similarity,
-        selection.subset.chosen,
-        cluster,
-        len(names),
-        "mean" if how == "mean" else "max",
+    found, names = data_gradients.covered(
+        selection, own, str(by), "mean" if how == "mean" else "max"
     )
     down, across = coverage.arranged(found.value)
     down = down[found.size[down] > 0]
@@ -124,6 +119,78 @@ def covered(selection: Selection, own: Selection, shown: View) -> None:
         ),
         "gradients_coverage",
         empty="Nothing is kept, so nothing is covered. Loosen a rule or raise the budget.",
-        on_click=_open(own),
+        on_click=open_sample(own),
     )
     st.caption("Behind each cluster, its kept samples. ○ marks a query that nothing kept serves.")
+
+
+def ranked(selection: Selection, own: Selection, shown: View) -> None:
+    """How many samples come how near to their nearest query; a drag makes a rule."""
+    run = "" if own.run.run_id == selection.run.run_id else own.run.run_id
+    chart(
+        "How near the samples come to their nearest query",
+        lambda: gradients.ranked(
+            own.columns["similarity_max"], selection.subset.mask, shown.level, palette()
+        ),
+        "gradients_ranked",
+        empty="No sample has a similarity. See the reasons on Overview.",
+        about=term("similarity"),
+        on_range=rule_from("similarity_max", run),
+        on_click=open_sample(own),
+    )
+
+
+def one_query(selection: Selection, own: Selection, shown: View) -> int:
+    """A query to look at: its text, and the nearest and the farthest kept samples. Its number."""
+    order = np.argsort(np.nan_to_num(shown.best, nan=-1), kind="stable").tolist()
+    q = st.selectbox(
+        "Query, the least served first",
+        order,
+        format_func=lambda k: f"{k + 1}. {_plain(shown.queries[k])}",
+        key="gradients_query",
+        help=term("query"),
+    )
+    q = order[0] if q is None else int(q)
+    whole = data_gradients.query(own.run, q) or shown.queries[q]
+    with st.container(border=True):
+        st.text(_plain(whole, 600))
+    similarity = shown.similarity[:, q].astype(np.float64)
+    ends = coverage.ends(similarity, selection.subset.chosen)
+    if not len(ends[0]):
+        st.info("Nothing is kept that has a similarity.", icon=":material/info:")
+    for title, name, rows in zip(
+        ("Nearest kept", "Farthest kept"), ("near", "far"), ends, strict=True
+    ):
+        if len(rows):
+            st.caption(f"{title}; a click opens the sample")
+            _table(own, similarity, rows, f"gradients_{name}_{q}")
+    return q
+
+
+def _table(own: Selection, similarity: FloatN, rows: IntN, key: str) -> None:
+    """A few samples with their similarity."""
+    found = data.previews(own.run.pool, rows.tolist())
+    frame = pd.DataFrame(
+        {
+            "similarity": similarity[rows],
+            "instruction": found["preview"].to_numpy(),
+            "source": found["source"].to_numpy(),
+        }
+    )
+
+    def opened() -> None:
+        at = st.session_state[key]["selection"]["rows"]
+        if at:
+            state().open(own.ids[int(rows[at[0]])])
+
+    st.dataframe(
+        frame,
+        hide_index=True,
+        key=key,
+        on_select=opened,
+        selection_mode="single-row",
+        column_config={
+            "similarity": st.column_config.NumberColumn(format="%.3f", width="small"),
+            "instruction": st.column_config.TextColumn(width="large"),
+        },
+    )

@@ -77,11 +77,10 @@ def _shades(figure: "go.Figure", x: FloatN, y: FloatN, palette: Palette) -> None
         x=(across[:-1] + across[1:]) / 2,
         y=(up[:-1] + up[1:]) / 2,
         z=np.sqrt(counts.T),
-        customdata=counts.T,
+        text=counts.T,  # customdata would be a sample's position
         colorscale=[[0, palette.density[0]], [1, palette.density[1]]],
         showscale=False,
-        hovertemplate="dispersion %{x:.3f}, anisotropy %{y:.2f}: %{customdata:,} samples"
-        "<extra></extra>",
+        hovertemplate="dispersion %{x:.3f}, anisotropy %{y:.2f}: %{text:,} samples<extra></extra>",
     )
 
 
@@ -100,12 +99,13 @@ def _lines(figure: "go.Figure", lines: Sequence[Line], palette: Palette) -> None
             hoverinfo="skip",
             line={"color": palette.muted, "width": 1.5, "dash": "dot"},
         )
-        end = int(np.argmax(line.y))
+        end = int(np.argmax(line.x))
         figure.add_annotation(
             x=line.x[end],
             y=line.y[end],
             text=line.name,
             showarrow=False,
+            xanchor="right",
             yanchor="bottom",
             font={"color": palette.muted, "size": 11},
         )
@@ -117,10 +117,10 @@ def _ring(figure: "go.Figure", row: int, x: FloatN, y: FloatN, palette: Palette)
         x=x[row : row + 1],
         y=y[row : row + 1],
         mode="markers",
-        name="open below",
+        showlegend=False,
         customdata=[row],
         marker={"symbol": "circle-open", "size": 16, "color": palette.ink, "line": {"width": 2}},
-        hovertemplate="the sample that is open<extra></extra>",
+        hovertemplate="the sample that is open below<extra></extra>",
     )
 
 

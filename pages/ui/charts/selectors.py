@@ -12,7 +12,7 @@ from pages.ui.charts import FloatN, IntN, Palette, dressed
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid")
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 COLOURS = (1, 3, 4, 5, 6, 7)  # of the categories: kept and the rival have near ones
 
 
@@ -34,8 +34,9 @@ def overlap(
             xgap=2,
             ygap=2,
             texttemplate="%{z:.2f}",
+            textfont={"size": 11},
+            showscale=False,
             colorscale=[[k / 4, colour] for k, colour in enumerate(palette.sequence)],
-            colorbar={"thickness": 8, "outlinewidth": 0, "tickformat": ".1f"},
             hovertemplate="%{y} and %{x}: %{z:.0%} shared<extra></extra>",
         )
     )
@@ -67,6 +68,7 @@ def distances(
     others: "Mapping[str, Line]",
     random: "Band | None",
     palette: Palette,
+    mine: str,
 ) -> "go.Figure | None":
     """Distance to the query set (y) of the first samples (x, log) of the recipe and of selectors.
 
@@ -79,7 +81,7 @@ def distances(
     figure = go.Figure()
     _band(figure, random, palette)
     if recipe is not None:
-        _line(figure, "this recipe", recipe, {"color": palette.kept, "width": 5})
+        _line(figure, mine, recipe, {"color": palette.kept, "width": 5})
     own = [palette.categories[k] for k in COLOURS]
     for k, (name, line) in enumerate(others.items()):
         look = {"color": own[k % len(own)], "width": 2, "dash": DASHES[k % len(DASHES)]}
@@ -88,7 +90,7 @@ def distances(
     figure.update_yaxes(title="distance to the query set", tickformat=".3f")
     dressed(figure, palette, 420)
     figure.update_layout(
-        legend={"orientation": "v", "x": 1.02, "xanchor": "left", "y": 1, "yanchor": "top"}
+        legend={"traceorder": "normal", "x": 0, "xanchor": "left", "y": -0.2, "yanchor": "top", "font": {"size": 12}}
     )
     return figure
 
