@@ -50,6 +50,7 @@ def coverage(
             y=down,
             z=value.T,
             customdata=row.T,
+            meta="rows",  # a click on a cell opens its sample
             text=inside,
             texttemplate="%{z:.2f}" if value.size <= NUMBERED else None,
             hovertemplate=f"%{{text}}<br>{how} similarity %{{z:.3f}}<extra></extra>",

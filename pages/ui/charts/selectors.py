@@ -90,7 +90,14 @@ def distances(
     figure.update_yaxes(title="distance to the query set", tickformat=".3f")
     dressed(figure, palette, 420)
     figure.update_layout(
-        legend={"traceorder": "normal", "x": 0, "xanchor": "left", "y": -0.2, "yanchor": "top", "font": {"size": 12}}
+        legend={
+            "traceorder": "normal",
+            "x": 0,
+            "xanchor": "left",
+            "y": -0.2,
+            "yanchor": "top",
+            "font": {"size": 12},
+        }
     )
     return figure
 
