@@ -16,6 +16,8 @@ own = need_method(selection, panels.METHOD)
 view = panels.view(selection, own)
 
 left, right = st.columns([6, 5], gap="large")
+with left:
+    panels.coloured_map(own, view)
 with right:
     chart(
         "Dispersion and anisotropy",

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.ui import cards, selector_panels
+from pages.ui import cards, query_panels, selector_panels
 from pages.ui import gradient_panels as panels
 from pages.ui.frame import need_method, need_selection, open_page
 
@@ -19,7 +19,8 @@ left, right = st.columns([5, 6], gap="large")
 with left:
     panels.ranked(selection, own, view)
 with right:
-    panels.one_query(selection, own, view)
+    query = query_panels.one_query(selection, own, view)
+query_panels.coloured_map(own, view, query)
 selector_panels.compared(selection, own)
 
 st.divider()

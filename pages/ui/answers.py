@@ -17,7 +17,7 @@ from pages.ui.glossary import term
 from pages.ui.panels import chart, palette
 from pages.ui.state import state
 
-HERE = Path(__file__)
+HERE = Path(__file__).with_name("browser")
 GONE = (
     "The words of these answers are not in this cache: a bundled demo and a cleaned cache keep"
     " only their cosines. Scoring again measures what is missing."
@@ -26,7 +26,7 @@ GONE = (
 
 @cache
 def _component() -> Any:
-    css, js = (HERE.with_suffix(kind).read_text("utf8") for kind in (".css", ".js"))
+    css, js = ((HERE / f"answers.{kind}").read_text("utf8") for kind in ("css", "js"))
     html = "<div class='answers'></div>"
     return st.components.v2.component("sftlens_answers", html=html, css=css, js=js)
 

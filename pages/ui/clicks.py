@@ -7,10 +7,12 @@ from typing import Any
 
 import streamlit as st
 
+SCRIPT = Path(__file__).with_name("browser") / "clicks.js"
+
 
 @cache
 def _component() -> Any:
-    js = Path(__file__).with_suffix(".js").read_text("utf8")
+    js = SCRIPT.read_text("utf8")
     return st.components.v2.component("sftlens_clicks", js=js)
 
 

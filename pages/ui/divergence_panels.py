@@ -10,14 +10,18 @@ from core.methods import catalogue
 from core.recipe import Recipe
 from core.rules import Range
 from core.selection import Selection
+from core.store.maps import Of
 from pages.ui.charts import FloatN
 from pages.ui.charts.divergence import Line
 from pages.ui.glossary import term
+from pages.ui.map_panel import map_panel
 from pages.ui.panels import OnBox
 from pages.ui.state import show, state
 
 METHOD = "answer_divergence"
 KEY = "divergence_weight"
+LAYOUTS = ("instructions", "answers")
+COLOURS = {"divergence": "score", "dispersion": "dispersion", "anisotropy": "anisotropy"}
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class View:
     score: FloatN
     lines: tuple[Line, ...]
     run: str  # of the rules made here: empty where the recipe ranks by this run
+    stored: bool  # the score is the one that rules on it compare with
 
 
 def view(selection: Selection, own: Selection) -> View:
@@ -46,7 +51,8 @@ def view(selection: Selection, own: Selection) -> View:
         params["mixing"],
     )
     named = tuple(Line(x.dispersion, x.anisotropy, f"best {x.share:.0%}") for x in lines)
-    return View(score, named, "" if ranks else own.run.run_id)
+    stored = ranks or abs(weight - own.run.params["weight"]) < 1e-9
+    return View(score, named, "" if ranks else own.run.run_id, stored)
 
 
 def _slider(own: Selection, ranks: bool) -> float:
@@ -93,6 +99,21 @@ def _ranking(own: Selection, weight: float, ranks: bool) -> None:
         )
 
     st.button("Rank by this method", key="divergence_rank", on_click=begin)
+
+
+def coloured_map(own: Selection, shown: View) -> None:
+    """The samples laid out by what they ask or by what is answered, coloured by divergence."""
+    left, right = st.columns(2)
+    of = left.segmented_control(
+        "Laid out by", LAYOUTS, default=LAYOUTS[0], key="divergence_of", required=True
+    )
+    by = right.segmented_control(
+        "Coloured by", list(COLOURS), default="divergence", key="divergence_by", required=True
+    )
+    named = "score" if by == "divergence" and shown.stored else str(by)
+    values = shown.score if by == "divergence" else own.columns[str(by)]
+    layout: Of = "answers" if of == "answers" else "instructions"
+    map_panel(own, layout, named, values, "divergence", about=term(COLOURS[str(by)]), height=400)
 
 
 def box_rules(run: str) -> OnBox:

@@ -42,6 +42,8 @@ TERMS = {
     " 1 − similarity of the nearest chosen sample.",
     "recipe": "Rules, ranking, policy and budget together. The same recipe on the same run keeps"
     " the same samples.",
+    "map": "Samples that are alike lie close together; the axes mean nothing. A lasso makes a rule,"
+    " a click opens the sample.",
 }
 
 

@@ -1,20 +1,18 @@
-"""The Gradient map's own widgets: what serves a query, one query's samples, the selectors."""
+"""The Gradient map's own widgets: which queries are served, by which clusters, and how nearly."""
 
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
 from core import coverage
-from core.domain import FloatN, IntN, MaskN
+from core.domain import FloatN, MaskN
 from core.selection import Selection
-from pages.ui import data, data_gradients
+from pages.ui import data_gradients
 from pages.ui.charts import gradients
 from pages.ui.glossary import term
 from pages.ui.panels import chart, open_sample, palette, rule_from
-from pages.ui.state import state
 
 CELLS = {"max": "its nearest kept sample", "mean": "the mean of its kept samples"}
 NAMED = 6  # queries that the sentence names
@@ -64,7 +62,7 @@ def sentence(own: Selection, shown: View) -> None:
     bare = bare[np.argsort(np.nan_to_num(shown.best[bare], nan=-1), kind="stable")]
     with st.container(border=True):
         st.markdown(f":material/warning: **Nothing kept serves {_count(len(bare))}:**")
-        lines = [f"“{_plain(shown.queries[q])}” {_nearest(shown, q, pool)}" for q in bare[:NAMED]]
+        lines = [f"“{plain(shown.queries[q])}” {_nearest(shown, q, pool)}" for q in bare[:NAMED]]
         st.text("\n".join(lines))
         if len(bare) > NAMED:
             st.caption(f"and {len(bare) - NAMED:,} more, on top of the chart below")
@@ -81,7 +79,7 @@ def _nearest(shown: View, q: int, pool: FloatN) -> str:
     return kept if np.isnan(pool[q]) else f"{kept}, nearest of the pool {pool[q]:.3f}{far}"
 
 
-def _plain(text: str, letters: int = 60) -> str:
+def plain(text: str, letters: int = 60) -> str:
     line = " ".join(text.split())
     return line if len(line) <= letters else line[: letters - 1] + "…"
 
@@ -137,60 +135,4 @@ def ranked(selection: Selection, own: Selection, shown: View) -> None:
         about=term("similarity"),
         on_range=rule_from("similarity_max", run),
         on_click=open_sample(own),
-    )
-
-
-def one_query(selection: Selection, own: Selection, shown: View) -> int:
-    """A query to look at: its text, and the nearest and the farthest kept samples. Its number."""
-    order = np.argsort(np.nan_to_num(shown.best, nan=-1), kind="stable").tolist()
-    q = st.selectbox(
-        "Query, the least served first",
-        order,
-        format_func=lambda k: f"{k + 1}. {_plain(shown.queries[k])}",
-        key="gradients_query",
-        help=term("query"),
-    )
-    q = order[0] if q is None else int(q)
-    whole = data_gradients.query(own.run, q) or shown.queries[q]
-    with st.container(border=True):
-        st.text(_plain(whole, 600))
-    similarity = shown.similarity[:, q].astype(np.float64)
-    ends = coverage.ends(similarity, selection.subset.chosen)
-    if not len(ends[0]):
-        st.info("Nothing is kept that has a similarity.", icon=":material/info:")
-    for title, name, rows in zip(
-        ("Nearest kept", "Farthest kept"), ("near", "far"), ends, strict=True
-    ):
-        if len(rows):
-            st.caption(f"{title}; a click opens the sample")
-            _table(own, similarity, rows, f"gradients_{name}_{q}")
-    return q
-
-
-def _table(own: Selection, similarity: FloatN, rows: IntN, key: str) -> None:
-    """A few samples with their similarity."""
-    found = data.previews(own.run.pool, rows.tolist())
-    frame = pd.DataFrame(
-        {
-            "similarity": similarity[rows],
-            "instruction": found["preview"].to_numpy(),
-            "source": found["source"].to_numpy(),
-        }
-    )
-
-    def opened() -> None:
-        at = st.session_state[key]["selection"]["rows"]
-        if at:
-            state().open(own.ids[int(rows[at[0]])])
-
-    st.dataframe(
-        frame,
-        hide_index=True,
-        key=key,
-        on_select=opened,
-        selection_mode="single-row",
-        column_config={
-            "similarity": st.column_config.NumberColumn(format="%.3f", width="small"),
-            "instruction": st.column_config.TextColumn(width="large"),
-        },
     )
