@@ -40,11 +40,9 @@ def weighted(
         return value, ()
     some = rows[:: -(-len(rows) // ROWS)]
     parts = dispersion[some], f[some], anisotropy[some], g[some]
-    lines = []
-    for share in shares:
-        at = float(np.quantile(value[rows], 1 - share))
-        lines.append(IsoLine(*iso_line(*parts, weight, at), share))
-    return value, tuple(lines)
+    scores = np.quantile(value[rows], 1 - np.array(shares)).tolist()
+    lines = (iso_line(*parts, weight, at) for at in scores)
+    return value, tuple(IsoLine(*line, share) for line, share in zip(lines, shares, strict=True))
 
 
 def iso_line(

@@ -21,7 +21,7 @@ with left:
 with right:
     query = query_panels.one_query(selection, own, view)
 query_panels.coloured_map(own, view, query)
-selector_panels.compared(selection, own)
+others = st.container()
 
 st.divider()
 left, right = st.columns([3, 2], gap="large")
@@ -29,3 +29,5 @@ with left:
     cards.sample_list(selection, "gradients")
 with right:
     cards.sample_card(selection)
+with others:
+    selector_panels.compared(selection, own)

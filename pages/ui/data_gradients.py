@@ -9,7 +9,6 @@ from core.distances import Measure
 from core.domain import FloatN, IntN
 from core.policies import Candidates
 from core.policies.budget import Budget
-from core.policies.random_draw import shuffled
 from core.selection import Selection
 from core.selectors import Choice, choices, open_to
 from core.store.runs import Run
@@ -161,5 +160,6 @@ def _approach(
     steps = distances.budgets(most)
     if not len(steps):
         return recipe, others, None
-    orders = [shuffled(rows, candidates, seed)[:most] for seed in range(DRAWS)]
+    draw = np.random.default_rng(0).choice
+    orders = [draw(rows, most, replace=False) for _ in range(DRAWS)]
     return recipe, others, Band(steps, *distances.band(similarity, orders, steps, measure))

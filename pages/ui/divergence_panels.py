@@ -103,7 +103,7 @@ def _ranking(own: Selection, weight: float, ranks: bool) -> None:
 
 def coloured_map(own: Selection, shown: View) -> None:
     """The samples laid out by what they ask or by what is answered, coloured by divergence."""
-    left, right = st.columns(2)
+    left, right = st.columns([4, 5])
     of = left.segmented_control(
         "Laid out by", LAYOUTS, default=LAYOUTS[0], key="divergence_of", required=True
     )

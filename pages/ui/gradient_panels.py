@@ -65,7 +65,7 @@ def sentence(own: Selection, shown: View) -> None:
         lines = [f"“{plain(shown.queries[q])}” {_nearest(shown, q, pool)}" for q in bare[:NAMED]]
         st.text("\n".join(lines))
         if len(bare) > NAMED:
-            st.caption(f"and {len(bare) - NAMED:,} more, on top of the chart below")
+            st.caption(f"and {len(bare) - NAMED:,} more, first in the chart below")
 
 
 def _count(bare: int) -> str:

@@ -106,7 +106,7 @@ def _lines(figure: "go.Figure", lines: Sequence[Line], palette: Palette) -> None
             text=line.name,
             showarrow=False,
             xanchor="right",
-            yanchor="bottom",
+            bgcolor=palette.background,
             font={"color": palette.muted, "size": 11},
         )
 

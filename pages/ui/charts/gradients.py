@@ -105,4 +105,4 @@ def ranked(best: FloatN, kept: MaskN, level: float, palette: Palette) -> "go.Fig
     figure.add_vline(level, line={"color": palette.threshold, "width": 2})
     figure.update_xaxes(title="similarity to the nearest query")
     figure.update_yaxes(title="samples at least this near", type="log", tickformat=",d", dtick=1)
-    return dressed(figure, palette, 320)
+    return dressed(figure, palette, 480)
