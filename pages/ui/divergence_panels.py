@@ -103,13 +103,13 @@ def _ranking(own: Selection, weight: float, ranks: bool) -> None:
 
 def coloured_map(own: Selection, shown: View) -> None:
     """The samples laid out by what they ask or by what is answered, coloured by divergence."""
-    left, right = st.columns([4, 5])
-    of = left.segmented_control(
-        "Laid out by", LAYOUTS, default=LAYOUTS[0], key="divergence_of", required=True
-    )
-    by = right.segmented_control(
-        "Coloured by", list(COLOURS), default="divergence", key="divergence_by", required=True
-    )
+    with st.container(horizontal=True):
+        of = st.segmented_control(
+            "Laid out by", LAYOUTS, default=LAYOUTS[0], key="divergence_of", required=True
+        )
+        by = st.segmented_control(
+            "Coloured by", list(COLOURS), default="divergence", key="divergence_by", required=True
+        )
     named = "score" if by == "divergence" and shown.stored else str(by)
     values = shown.score if by == "divergence" else own.columns[str(by)]
     layout: Of = "answers" if of == "answers" else "instructions"
