@@ -206,7 +206,7 @@ class View {
       layers: [
         {
           kept: false, coloured: this.room.colourAll, plain: plain(palette.other),
-          size, alpha: 0.6, faint: 0.45, full: 1,
+          size, alpha: 0.75, faint: 0.45, full: 1,
         },
         {
           kept: true, coloured: true, plain: plain(palette.muted),
