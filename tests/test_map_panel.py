@@ -108,13 +108,15 @@ def rules(page):
 
 
 def parts(page):
-    """Sizes of what the browser is sent, and the words beside it."""
-    found = [e.proto for e in page.get("bidi_component")]
-    heads = [
-        json.loads(p.bytes[4 : 4 + int.from_bytes(p.bytes[:4], "little")]) for p in found if p.bytes
-    ]
-    words = next(json.loads(p.json) for p in found if p.json and "palette" in p.json)
-    return {head["role"]: head["key"] for head in heads}, words
+    """The keys of what the browser is sent, and the words among it."""
+    keys, words = {}, {}
+    for sent in (element.proto.bytes for element in page.get("bidi_component")):
+        if sent:
+            end = 4 + int.from_bytes(sent[:4], "little")
+            head = json.loads(sent[4:end])
+            keys[head["role"]] = head["key"]
+            words = json.loads(sent[end:]) if head["role"] == "words" else words
+    return keys, words
 
 
 @pytest.mark.usefixtures("scored")
@@ -143,13 +145,13 @@ def test_a_map_without_any_place_says_so(scored):
 def test_all_that_belongs_together_is_named_by_its_content():
     page = opened()
     keys, words = parts(page)
-    assert keys == words["parts"]
+    assert keys == words["parts"] | {"words": keys["words"]}
     assert (words["n"], words["placed"]) == (N, N - 1)
     assert [label["text"] for label in words["labels"]] == ["sea, tea"]
     page.session_state["state"].change(budget="50%")
     page.run()
     changed, _ = parts(page)
-    assert {role for role in keys if keys[role] != changed[role]} == {"kept"}
+    assert {role for role in keys if keys[role] != changed[role]} == {"kept", "words"}
 
 
 @pytest.mark.usefixtures("mapped")
