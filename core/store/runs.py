@@ -146,6 +146,23 @@ def run_columns(con: Connection, run_id: str) -> dict[str, NDArray[Any]]:
     return {name: _numbers(table.column(name)) for name in table.column_names}
 
 
+def run_scores(con: Connection, run_id: str) -> Scores:
+    """A run's scores as `add_run` was given them, but for their similarities and features."""
+    columns = run_columns(con, run_id)
+    del columns["position"]
+    cursor = con.cursor()
+    fates = cursor.sql(f"SELECT group_no, reason FROM {_table(run_id)} ORDER BY position")  # noqa: S608
+    table = fates.to_arrow_table()
+    reason = np.asarray(table["reason"].fill_null("").to_pylist(), np.str_)
+    group = table["group_no"]
+    return Scores(
+        columns.pop("value"),
+        None if group.null_count else np.asarray(group, np.int64),
+        {str(text): reason == text for text in np.unique(reason) if text},
+        columns,
+    )
+
+
 def _numbers(column: Any) -> NDArray[Any]:
     import pyarrow as pa
 
