@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from core import files, runs, store
+from core import files, links, runs, store
 from core.errors import ManifestError
 from core.policies import build
 from core.recipe import Recipe
+from core.rules import Range
 from core.selection import Selection, select
 from core.store import pools
 from core.trainer_shapes import SHAPES, Shape, loses_turn, schema
@@ -87,7 +88,21 @@ def preview(selection: Selection, layout: Layout, rows: int) -> list[dict[str, A
 
 
 def command(recipe: Recipe, layout: Layout, out: str) -> str:
-    """The command line that writes the same files."""
+    """The command line that writes the same files.
+
+    What has an option of its own is spelled out; a recipe with more is given whole, packed.
+    """
+    plain = all(isinstance(rule, Range) and not rule.run for rule in recipe.rules)
+    if not plain or recipe.distinct or recipe.quotas or recipe.pins:
+        words = ["sftlens", "select", recipe.pool, "--recipe", links.pack(recipe)]
+    else:
+        words = _spelled(recipe)
+    words += ["--shape", layout.shape, "--file", layout.file]
+    words += ["--scores"] * layout.scores + ["--rejected"] * layout.rejected
+    return shlex.join([*words, "--out", out])
+
+
+def _spelled(recipe: Recipe) -> list[str]:
     words = ["sftlens", "select", recipe.pool, "--method", recipe.method, "--run", recipe.run_id]
     words += ["--budget", recipe.budget, "--policy", recipe.policy]
     for name, value in recipe.policy_params.items():
@@ -95,10 +110,9 @@ def command(recipe: Recipe, layout: Layout, out: str) -> str:
     for name, value in recipe.params.items():
         words += ["--set", f"{name}={value}"]
     for rule in recipe.rules:
-        words += [word for bound in rule.bounds() for word in ("--rule", bound)]
-    words += ["--shape", layout.shape, "--file", layout.file]
-    words += ["--scores"] * layout.scores + ["--rejected"] * layout.rejected
-    return shlex.join([*words, "--out", out])
+        if isinstance(rule, Range):
+            words += [word for bound in rule.bounds() for word in ("--rule", bound)]
+    return words
 
 
 def _records(
@@ -109,7 +123,7 @@ def _records(
         chunk = rows[start : start + CHUNK]
         with store.connect() as con:
             samples = pools.read_samples(
-                con, selection.run.pool, [selection.sample_ids[i] for i in chunk]
+                con, selection.run.pool, list(selection.ids[np.array(chunk)])
             )
         for row, sample in zip(chunk, samples, strict=True):
             if loses_turn(sample, layout.shape):
@@ -121,9 +135,9 @@ def _records(
 def _score_columns(selection: Selection, row: int) -> dict[str, Any]:
     value = float(selection.scores.value[row])
     return {
-        "sftlens_id": selection.sample_ids[row],
+        "sftlens_id": selection.ids[row],
         "sftlens_score": None if np.isnan(value) else value,
-        "sftlens_reason": str(selection.subset.reason[row]),
+        "sftlens_reason": selection.subset.names[selection.subset.code[row]],
     }
 
 
@@ -162,7 +176,7 @@ def _manifest(
         "manifest": MANIFEST,
         "pool": {"name": run.pool, "fingerprint": run.fingerprint, "samples": run.n},
         "run": {"run_id": run.run_id, "method": run.method, "params": run.params, "card": run.card},
-        "recipe": selection.recipe.model_dump(mode="json"),
+        "recipe": selection.recipe.plain(),
         "recipe_key": selection.recipe.key,
         "layout": vars(layout),
         "counts": {

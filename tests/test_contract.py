@@ -16,10 +16,11 @@ from core.executors import Executor, Serial
 from core.methods import build, catalogue
 from core.policies import catalogue as policies
 from core.policies.budget import Budget
-from core.recipe import Recipe, missing
+from core.recipe import Recipe
 from core.selection import select
 from core.store import pools as stored_pools
 from core.store import runs as stored
+from core.subset import missing
 
 NAMES = [name for name, cls in catalogue().items() if cls.measures]
 N, M = 30, 4
@@ -200,7 +201,7 @@ def test_the_features_of_a_run_are_the_weighted_cosines_of_its_vectors() -> None
     right = np.zeros((3, 3))
     for k, rate in zip((3, 4), rates, strict=True):
         folder = config.folder("blocks") / run.card["parts"][f"pool_{k}"]
-        ids = [made.sample_ids[row] for row in some]
+        ids = [made.ids[row] for row in some]
         unit = blocks.gather(folder, ids, "gradient")["gradient"].astype(float)
         right += rate / sum(rates) * (unit @ unit.T)
     np.testing.assert_allclose(product, right, atol=1e-3)

@@ -17,8 +17,9 @@ from core import config, export, pools, runs, store, trainer_shapes
 from core.domain import RunSpec, Sample, Turn
 from core.errors import ManifestError, PoolError, RunError
 from core.export import FileKind, Layout
-from core.recipe import Recipe, Rule
+from core.recipe import Recipe
 from core.replay import replay
+from core.rules import Range as Rule
 from core.selection import select
 from core.store import pools as stored
 from core.trainer_shapes import Shape
@@ -79,7 +80,7 @@ def read(folder: Path, side: str, layout: Layout) -> list[dict[str, Any]]:
 def kept(recipe: Recipe) -> list[Sample]:
     """The chosen samples, in the order of choice."""
     selection = select(recipe)
-    ids = [selection.sample_ids[i] for i in selection.subset.chosen]
+    ids = [selection.ids[i] for i in selection.subset.chosen]
     with store.connect() as con:
         return stored.read_samples(con, recipe.pool, ids)
 
@@ -295,7 +296,8 @@ def test_a_manifest_from_before_policies_had_parameters_is_replayed(
     recipe: Recipe, tmp_path: Path
 ) -> None:
     made = export.export(recipe, Layout(), tmp_path / "out")
-    del made["recipe"]["policy_params"], made["policy_notes"]
+    assert "policy_params" not in made["recipe"]  # as before there were any
+    del made["policy_notes"]
     (tmp_path / "out" / "manifest.json").write_text(json.dumps(made), "utf8")
     assert replay(tmp_path / "out" / "manifest.json").differences == ()
 

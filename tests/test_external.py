@@ -18,7 +18,8 @@ from core.errors import MethodError, PoolError, RecordError, RunError, SFTLensEr
 from core.export import Layout, export
 from core.external import Imported
 from core.methods import build
-from core.recipe import Recipe, Rule
+from core.recipe import Recipe
+from core.rules import Range as Rule
 from core.selection import Selection, select
 from core.store import runs as stored
 

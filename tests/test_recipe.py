@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 from core.domain import Scores
 from core.errors import BudgetError
 from core.policies.budget import Budget
-from core.recipe import Recipe, Rule, apply
+from core.recipe import Recipe
+from core.rules import Range as Rule
+from core.rules import parse, parse_all
+from core.subset import Facts, Subset, apply
 
 BASE = {"pool": "p", "method": "m", "run_id": "a" * 20}
 NUMBERS = st.one_of(st.floats(-2, 2), st.sampled_from([-0.0, 1.0, np.nan]))
@@ -29,6 +32,12 @@ def scored(value: list[float]) -> Scores:
 
 def columns(n: int, **more: Any) -> dict[str, Any]:
     return {"n_tokens": np.arange(n) * 1.0 % 7} | {k: np.array(v, float) for k, v in more.items()}
+
+
+def applied(made: Recipe, scores: Scores, given_columns: dict[str, Any], **more: Any) -> Subset:
+    """`apply` on arrays in memory, each rule by its own definition."""
+    passed = tuple(rule.passed(given_columns[rule.column]) for rule in made.rules)
+    return apply(made, scores, Facts(passed, given_columns.get("n_tokens"), **more))
 
 
 @st.composite
@@ -50,7 +59,7 @@ def cases(draw: Any) -> tuple[Recipe, Scores, dict[str, Any]]:
 def test_every_sample_has_one_verdict_and_the_counts_add_up(case: Any) -> None:
     made, scores, given_columns = case
     n = len(scores.value)
-    subset = apply(made, scores, given_columns)
+    subset = applied(made, scores, given_columns)
     assert sum(subset.counts().values()) == n == subset.n == len(subset.reason)
     assert all(isinstance(reason, str) and reason for reason in subset.reason)
     assert len(set(subset.chosen.tolist())) == len(subset.chosen) == subset.counts()["kept"]
@@ -66,7 +75,7 @@ def test_every_sample_has_one_verdict_and_the_counts_add_up(case: Any) -> None:
 @given(cases())
 def test_what_is_kept_passes_every_rule_and_what_is_dropped_says_which(case: Any) -> None:
     made, scores, given_columns = case
-    subset = apply(made, scores, given_columns)
+    subset = applied(made, scores, given_columns)
     for i, reason in enumerate(subset.reason):
         broken = [str(r) for r in made.rules if not r.passed(given_columns[r.column][i : i + 1])[0]]
         if np.isnan(scores.value[i]):
@@ -82,7 +91,7 @@ def test_the_same_recipe_chooses_the_same_and_changes_nothing_it_was_given(case:
     made, scores, given_columns = case
     before = {name: column.tobytes() for name, column in given_columns.items()}
     value = scores.value.tobytes()
-    first, again = (apply(made, scores, given_columns) for _ in range(2))
+    first, again = (applied(made, scores, given_columns) for _ in range(2))
     assert first.chosen.tolist() == again.chosen.tolist()
     assert first.reason.tolist() == again.reason.tolist()
     assert {name: column.tobytes() for name, column in given_columns.items()} == before
@@ -93,7 +102,7 @@ def test_reasons_name_the_score_the_first_rule_and_the_budget() -> None:
     value = [5.0, 4, 3, 2, np.nan]
     rules = (Rule(column="x", low=0.25), Rule(column="x", low=0.5, high=1))
     made = recipe(rules=rules, budget="1")
-    subset = apply(made, scored(value), columns(5, x=[0, 0.3, 0.75, 1, np.nan]))
+    subset = applied(made, scored(value), columns(5, x=[0, 0.3, 0.75, 1, np.nan]))
     assert subset.reason.tolist() == [
         "rule: x ≥ 0.25",
         "rule: 0.5 ≤ x ≤ 1",
@@ -106,7 +115,7 @@ def test_reasons_name_the_score_the_first_rule_and_the_budget() -> None:
 
 
 def test_a_sample_without_the_number_a_rule_asks_for_is_dropped_by_it() -> None:
-    subset = apply(
+    subset = applied(
         recipe(rules=(Rule(column="x", high=9),)), scored([1.0, 2.0]), columns(2, x=[1, np.nan])
     )
     assert subset.reason[1] == "rule: x ≤ 9"
@@ -119,23 +128,17 @@ def test_bounds_belong_to_the_range() -> None:
     assert str(Rule(column="some_name")) == "some name is a number"
 
 
-def test_a_rule_on_a_column_that_is_not_there_lists_those_there_are() -> None:
-    made = recipe(rules=(Rule(column="y", low=0),))
-    with pytest.raises(BudgetError, match=r"rule y: there is no such column. Use one of: n_tokens"):
-        apply(made, scored([1.0]), columns(1))
-
-
 @pytest.mark.parametrize("budget", ["5 tokens", "50% tokens"])
 def test_a_token_budget_without_token_counts_is_refused(budget: str) -> None:
     with pytest.raises(BudgetError, match="this run has no token counts"):
-        apply(recipe(budget=budget), scored([1.0]), {})
-    assert apply(recipe(budget="1"), scored([1.0]), {}).chosen.tolist() == [0]
+        applied(recipe(budget=budget), scored([1.0]), {})
+    assert applied(recipe(budget="1"), scored([1.0]), {}).chosen.tolist() == [0]
 
 
 @pytest.mark.parametrize("field", [{"policy": "best"}, {"budget": "lots"}])
 def test_a_recipe_that_cannot_be_is_one_sentence(field: dict[str, str]) -> None:
     with pytest.raises(BudgetError, match=r"Use one of|Give samples"):
-        apply(recipe(**field), scored([1.0]), columns(1))
+        applied(recipe(**field), scored([1.0]), columns(1))
 
 
 @pytest.mark.parametrize(
@@ -144,20 +147,20 @@ def test_a_recipe_that_cannot_be_is_one_sentence(field: dict[str, str]) -> None:
 )
 def test_a_policy_without_what_it_needs_is_one_sentence(policy: str, lacks: str) -> None:
     with pytest.raises(BudgetError, match=f"--policy {policy}: needs the {lacks} of each sample"):
-        apply(recipe(policy=policy), scored([1.0]), columns(1))
+        applied(recipe(policy=policy), scored([1.0]), columns(1))
 
 
 def test_a_policy_sees_groups_sources_queries_and_ids_of_the_samples_the_rules_leave() -> None:
     made = {"policy": "water_filling", "policy_params": {"by_source": True, "draw": "best"}}
     scores = Scores(np.arange(6.0), group=np.array([0, 0, 1, 1, 1, 1]))
     source, rules = np.array([0, 0, 0, 1, 1, 1]), (Rule(column="n_tokens", low=1),)
-    subset = apply(recipe(**made, rules=rules, budget="3"), scores, columns(6), source)
+    subset = applied(recipe(**made, rules=rules, budget="3"), scores, columns(6), source=source)
     assert subset.chosen.tolist() == [2, 5, 4]
     assert subset.reason[3] == "budget: not among the 3 that water_filling takes"
-    over = apply(recipe(**made, rules=rules, budget="9"), scores, columns(6), source)
+    over = applied(recipe(**made, rules=rules, budget="9"), scores, columns(6), source=source)
     assert over.notes == ("The budget asks for 9 samples, and all 5 are taken.",)
     draws = [
-        apply(recipe(policy="random", budget="3"), scores, columns(6), id_hash=ids).chosen
+        applied(recipe(policy="random", budget="3"), scores, columns(6), id_hash=ids).chosen
         for ids in (np.arange(6), np.arange(6)[::-1])
     ]
     assert draws[0].tolist() == (5 - draws[1]).tolist()
@@ -179,23 +182,23 @@ def test_every_parameter_of_a_policy_is_part_of_the_key_and_none_is_no_change() 
     ],
 )
 def test_a_rule_is_read_as_it_is_written(text: str, column: str, low: Any, high: Any) -> None:
-    assert Rule.parse(text) == Rule(column=column, low=low, high=high)
+    assert parse(text) == Rule(column=column, low=low, high=high)
 
 
-@pytest.mark.parametrize("text", ["", "x", "x=1", "x<1", "x<=", "<=1", "x<=y", "X<=1", "x<=nan"])
+@pytest.mark.parametrize("text", ["", "x", "x=1", "x<1", "x<=", "<=1", "x<=y", "1x<=1", "x<=nan"])
 def test_what_is_no_rule_is_one_sentence(text: str) -> None:
     with pytest.raises(BudgetError, match=r"is not a rule.*Write COLUMN<=NUMBER"):
-        Rule.parse(text)
+        parse(text)
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False), st.booleans())
 def test_a_rule_written_out_is_read_back_without_rounding(bound: float, both: bool) -> None:
     rule = Rule(column="x", low=bound, high=bound + 1 if both else None)
-    assert Rule.parse_all(rule.bounds()) == (rule,)
+    assert parse_all(rule.bounds()) == (rule,)
 
 
 def test_two_ends_of_one_column_are_one_rule() -> None:
-    rules = Rule.parse_all(["x>=1", "y<=3", "x<=2", "x>=0"])
+    rules = parse_all(["x>=1", "y<=3", "x<=2", "x>=0"])
     assert rules == (Rule(column="x", low=0, high=2), Rule(column="y", high=3))
 
 

@@ -47,7 +47,10 @@ def test_sources_are_counted_in_order_of_name() -> None:
         [Sample((text, Turn("assistant", "x")), s) for text, s in zip(texts, names, strict=True)],
     )
     with store.connect() as con:
-        assert views.source_codes(con, "p").tolist() == [sorted(set(names)).index(s) for s in names]
+        ids, codes, known = views.places(con, "p", 4)
+        assert (list(known), len(ids), len(codes)) == (sorted(set(names)), 4, 4)
+        assert [known[code] for code in codes] == names[:4]
+        assert [i.decode() for i in ids] == list(pools.get_pool(con, "p").sample_ids[:4])
 
 
 def test_an_empty_file_gets_every_step_once_and_in_order() -> None:

@@ -27,9 +27,15 @@ def policies(name: str | None) -> None:
 
 @cli.command()
 @click.argument("pool")
-@click.option("--method", required=True, help="Rank by the newest run of this method.")
+@click.option(
+    "--recipe",
+    "whole",
+    metavar="NAME",
+    help="A saved recipe (NAME or NAME@VERSION), or the text of a link's recipe.",
+)
+@click.option("--method", help="Rank by the newest run of this method.")
 @click.option("--run", "run_id", help="Rank by this run instead.")
-@click.option("--budget", required=True, help="160, 10%, '5000 tokens' or '10% tokens'.")
+@click.option("--budget", help="160, 10%, '5000 tokens' or '10% tokens'.")
 @click.option("--policy", help="How the budget is spent (default: as the method's paper does).")
 @click.option(
     "--policy-set",
@@ -52,51 +58,31 @@ def policies(name: str | None) -> None:
     metavar="NAME=VALUE",
     help="Change a live parameter of the method, e.g. trim_low=0.05.",
 )
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the files.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for the files.")
+@click.option("--sql", is_flag=True, help="Print the rules as one SQL statement, and end.")
 @click.option("--shape", type=click.Choice(["alpaca", "messages", "sharegpt"]), default="alpaca")
 @click.option("--file", "file_kind", type=click.Choice(["jsonl", "parquet"]), default="jsonl")
 @click.option("--scores", is_flag=True, help="Add id, score and reason to each record.")
 @click.option("--rejected", is_flag=True, help="Write the rejected side too.")
 def select(
     pool: str,
-    method: str,
-    run_id: str | None,
-    budget: str,
-    policy: str | None,
-    policy_params: tuple[str, ...],
-    rules: tuple[str, ...],
-    params: tuple[str, ...],
-    out: Path,
+    out: Path | None,
     shape: Any,
     file_kind: Any,
     scores: bool,
     rejected: bool,
+    sql: bool,
+    **chosen: Any,
 ) -> None:
     """Choose a subset of a scored POOL and export it with its manifest."""
-    from core import export, store
-    from core.methods import build
-    from core.policies import build as build_policy
-    from core.policies.budget import Budget
-    from core.recipe import Recipe, Rule
-    from core.store import runs as stored
+    from core import export
 
-    changed = pairs(params, "--set")
-    typed = build(method).with_params(changed)
-    spent = pairs(policy_params, "--policy-set")
-    by = build_policy(policy or typed.policy, spent)
-    Budget.parse(budget)
-    with store.connect() as con:
-        run_id = run_id or stored.newest_run(con, pool, method).run_id
-    recipe = Recipe(
-        pool=pool,
-        method=method,
-        run_id=run_id,
-        params={name: getattr(typed, name) for name in changed},
-        rules=Rule.parse_all(rules),
-        policy=by.name,
-        policy_params={name: getattr(by, name) for name in spent},
-        budget=budget,
-    )
+    recipe = _recipe(pool, **chosen)
+    if sql:
+        _print_sql(recipe)
+        return
+    if out is None:
+        raise click.UsageError("Missing option '--out'.")
     layout = export.Layout(shape, file_kind, scores, rejected)
     manifest = export.export(recipe, layout, out)
     for reason, n in manifest["counts"]["by_reason"].items():
@@ -108,6 +94,77 @@ def select(
     for text, n in manifest["notes"].items():
         note(f"{n:,} x {text}")
     echo(f"again: sftlens replay {out / 'manifest.json'}")
+
+
+def _recipe(pool: str, whole: str | None, **spelled: Any) -> Any:
+    """The recipe of `--recipe`, or the one that the other options spell."""
+    from core import links, store
+    from core.errors import BudgetError
+    from core.store import recipes
+
+    if whole is None:
+        return _spelled(pool, **spelled)
+    if any(spelled.values()):
+        do = "Leave the other options out: the recipe says it all."
+        raise BudgetError("--recipe", "cannot be mixed with other choices", do=do)
+    name, _, version = whole.partition("@")
+    try:
+        recipe = links.unpack(whole)
+    except BudgetError:
+        with store.connect() as con:
+            recipe = recipes.get(con, name, int(version) if version.isdigit() else None)
+    if recipe.pool != pool:
+        do = f"Give that pool: sftlens select {recipe.pool} --recipe ..."
+        raise BudgetError("--recipe", "is for another pool", got=recipe.pool, do=do)
+    return recipe
+
+
+def _spelled(
+    pool: str,
+    method: str | None,
+    run_id: str | None,
+    budget: str | None,
+    policy: str | None,
+    policy_params: tuple[str, ...],
+    rules: tuple[str, ...],
+    params: tuple[str, ...],
+) -> Any:
+    from core import store
+    from core.methods import build
+    from core.policies import build as build_policy
+    from core.policies.budget import Budget
+    from core.recipe import Recipe
+    from core.rules import parse_all
+    from core.store import runs as stored
+
+    if method is None or budget is None:
+        raise click.UsageError(f"Missing option '--{'budget' if method else 'method'}'.")
+    changed = pairs(params, "--set")
+    typed = build(method).with_params(changed)
+    spent = pairs(policy_params, "--policy-set")
+    by = build_policy(policy or typed.policy, spent)
+    Budget.parse(budget)
+    with store.connect() as con:
+        run_id = run_id or stored.newest_run(con, pool, method).run_id
+    return Recipe(
+        pool=pool,
+        method=method,
+        run_id=run_id,
+        params={name: getattr(typed, name) for name in changed},
+        rules=parse_all(rules),
+        policy=by.name,
+        policy_params={name: getattr(by, name) for name in spent},
+        budget=budget,
+    )
+
+
+def _print_sql(recipe: Any) -> None:
+    """The rules as SQL; knobs, near-duplicates, quotas, pins and the budget are no rules."""
+    from core import store
+    from core.store import predicates
+
+    with store.connect() as con:
+        echo(predicates.predicate(con, recipe.rules, recipe.pool, recipe.run_id))
 
 
 @cli.command()

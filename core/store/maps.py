@@ -55,7 +55,7 @@ def add_map(con: Connection, row: StoredMap, ids: Sequence[str], made: Map) -> N
         "neighbours": pa.FixedSizeListArray.from_arrays(pa.array(made.neighbours.ravel()), width),
         "cosines": pa.FixedSizeListArray.from_arrays(pa.array(made.cosines.ravel()), width),
     }
-    _create(con, f"map_{_known(row.map_id)}", pa.table(places))
+    _create(con, places_table(row.map_id), pa.table(places))
     kinds = [kind for kind, found in made.duplicates.items() for _ in range(len(found.a))]
     pairs = {
         "kind": pa.array(kinds, pa.string()),
@@ -137,7 +137,7 @@ def map_rows(con: Connection, map_id: str) -> dict[str, NDArray[Any]]:
     with con.cursor() as cursor:  # `con` itself refuses while a row of its last answer is unread
         rows = cursor.sql(
             "SELECT x, y, cluster, neighbours, cosines"  # noqa: S608  (our own id)
-            f" FROM map_{_known(map_id)} ORDER BY position"
+            f" FROM {places_table(map_id)} ORDER BY position"
         ).to_arrow_table()
     out: dict[str, NDArray[Any]] = {}
     for name in rows.column_names:
@@ -157,6 +157,11 @@ def map_links(con: Connection, map_id: str, by: By) -> Links:
     ).fetchnumpy()
     a, b = np.asarray(rows["a"], np.int32), np.asarray(rows["b"], np.int32)
     return Links(a, b, np.asarray(rows["similarity"], np.float64), FLOORS[by])
+
+
+def places_table(map_id: str) -> str:
+    """The name of a map's table of places."""
+    return f"map_{_known(map_id)}"
 
 
 def _known(map_id: str) -> str:

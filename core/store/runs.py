@@ -54,7 +54,7 @@ def add_run(con: Connection, run: Run, ids: Sequence[str], scores: Scores) -> No
     for name, column in scores.diagnostics.items():
         columns[_column(name)] = _arrow(column)
     con.register("incoming", pa.table(columns))
-    table = _table(run.run_id)
+    table = scores_table(run.run_id)
     con.execute(f"CREATE TABLE {table} AS SELECT * FROM incoming")  # noqa: S608  (our own id)
     con.unregister("incoming")
     con.execute(
@@ -140,7 +140,7 @@ def run_columns(con: Connection, run_id: str) -> dict[str, NDArray[Any]]:
 
     Those stored as lists come back as (n, k), all others as (n,) float64; `group_no` apart.
     """
-    numbers = f"SELECT * EXCLUDE (sample_id, reason, group_no) FROM {_table(run_id)}"  # noqa: S608
+    numbers = f"SELECT * EXCLUDE (sample_id, reason, group_no) FROM {scores_table(run_id)}"  # noqa: S608
     cursor = con.cursor()  # of its own: an answer before may not have been read to its end
     table = cursor.sql(f"{numbers} ORDER BY position").to_arrow_table()
     return {name: _numbers(table.column(name)) for name in table.column_names}
@@ -174,7 +174,7 @@ def _numbers(column: Any) -> NDArray[Any]:
     return np.asarray(whole.to_numpy(zero_copy_only=False), np.float64)
 
 
-def _table(run_id: str) -> str:
+def scores_table(run_id: str) -> str:
     """The name of a run's table; only our own ids ever reach a statement."""
     if not RUN_ID.fullmatch(run_id):
         raise RunError(run_id, "is not a run id", do="Take one from: sftlens status.")

@@ -85,4 +85,19 @@ def _m003_maps(con: duckdb.DuckDBPyConnection) -> None:
     )
 
 
-MIGRATIONS: tuple[Migration, ...] = (_m001_pools, _m002_runs, _m003_maps)
+def _m004_people(con: duckdb.DuckDBPyConnection) -> None:
+    """What people say: recipes by name, and reviews of samples. Rows are only ever added."""
+    con.execute(
+        "CREATE TABLE recipes (name VARCHAR, version INTEGER, pool VARCHAR, recipe_key VARCHAR,"
+        " recipe VARCHAR, note VARCHAR, author VARCHAR, created_at TIMESTAMP,"
+        " PRIMARY KEY (name, version))"
+    )
+    con.execute("CREATE SEQUENCE review_order")
+    con.execute(
+        "CREATE TABLE reviews (number BIGINT DEFAULT nextval('review_order'), pool VARCHAR,"
+        " sample_id VARCHAR, reviewer VARCHAR, verdict VARCHAR, note VARCHAR, queue VARCHAR,"
+        " created_at TIMESTAMP)"
+    )
+
+
+MIGRATIONS: tuple[Migration, ...] = (_m001_pools, _m002_runs, _m003_maps, _m004_people)

@@ -1,12 +1,15 @@
 """Read-only questions of the app and the CLI. Each returns a frame whose columns are listed."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from core.store import Connection
+
+NO_IDS = np.empty(0, "S20")
 
 
 def pools(con: Connection) -> pd.DataFrame:
@@ -48,14 +51,25 @@ def pool_rows(con: Connection, pool: str) -> pd.DataFrame:
     ).df()
 
 
-def source_codes(con: Connection, pool: str) -> NDArray[np.int64]:
-    """Each sample's source as a number, in pool order; the sources count in order of name."""
-    column = con.execute(
-        "SELECT dense_rank() OVER (ORDER BY source) - 1 AS code FROM samples WHERE pool = ?"
-        " ORDER BY position",
-        [pool],
-    ).fetchnumpy()["code"]
-    return np.asarray(column, np.int64)
+def places(
+    con: Connection, pool: str, n: int
+) -> tuple[NDArray[np.bytes_], NDArray[np.int64], tuple[str, ...]]:
+    """The first n ids of a pool in order, each one's source as a number, and the sources' names.
+
+    The sources of the whole pool count in order of name.
+    """
+    names = con.execute(
+        "SELECT DISTINCT source FROM samples WHERE pool = ? ORDER BY source", [pool]
+    ).fetchall()
+    cursor = con.cursor()  # of its own: an answer before may not have been read to its end
+    found: Any = cursor.sql(
+        "SELECT sample_id, dense_rank() OVER (ORDER BY source) - 1 AS code FROM samples"
+        " WHERE pool = ? ORDER BY position",
+        params=[pool],
+    ).to_arrow_table()
+    code = found["code"].to_numpy()[:n].astype(np.int64)
+    ids = np.concatenate([np.asarray(c, "S20") for c in found["sample_id"].chunks] or [NO_IDS])
+    return ids[:n], code, tuple(name for (name,) in names)
 
 
 def previews(con: Connection, pool: str, positions: Sequence[int]) -> pd.DataFrame:
@@ -66,6 +80,17 @@ def previews(con: Connection, pool: str, positions: Sequence[int]) -> pd.DataFra
         [pool, [int(p) for p in positions]],
     ).df()
     return frame.set_index("position").loc[np.asarray(positions, np.int64)].reset_index()
+
+
+def maps(con: Connection, pool: str) -> pd.DataFrame:
+    """Maps of a pool, newest first. Columns: map_id, of, n, seed, note, created_at, current."""
+    return con.execute(
+        "SELECT map_id, of, m.n, seed, note, m.created_at,"
+        " coalesce(m.fingerprint = p.fingerprint, false) AS current"
+        " FROM maps m LEFT JOIN pools p USING (pool) WHERE pool = ?"
+        " ORDER BY m.created_at DESC, map_id",
+        [pool],
+    ).df()
 
 
 def facts(con: Connection) -> dict[str, int]:

@@ -54,7 +54,8 @@ def sample_list(selection: Selection, key: str) -> None:
         column_config=_columns(list(frame.columns)),
     )
     at = picked["selection"]["rows"]
-    state().sample = int(rows[at[0]]) if at else int(rows[0])
+    if at or state().sample is None:
+        state().open(selection.ids[int(rows[at[0] if at else 0])])
 
 
 def _dropped(selection: Selection) -> NDArray[np.int64]:
@@ -92,11 +93,12 @@ def _columns(names: list[str]) -> dict[str, Any]:
 
 def sample_card(selection: Selection) -> None:
     """The opened sample as a conversation, why it is kept or dropped, and its numbers."""
-    row = state().sample
-    if row is None or row >= selection.subset.n:
+    opened = state().sample
+    row = None if opened is None else selection.ids.find(opened)
+    if opened is None or row is None:
         st.info("Click a row to read the sample.", icon=":material/info:")
         return
-    sample = data.sample(selection.run.pool, selection.sample_ids[row])
+    sample = data.sample(selection.run.pool, opened)
     kept = bool(selection.subset.mask[row])
     with st.container(border=True, key="card"):
         with st.container(horizontal=True, vertical_alignment="center"):

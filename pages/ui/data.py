@@ -1,8 +1,8 @@
-"""Cached reads: the only file under pages/ that opens the store.
+"""Cached reads: with its siblings `data_*`, the only files under pages/ that open the store.
 
-Answers are kept under `at`, a stamp of the store's file, so they follow what other processes
-write (Streamlit would not hash an argument that begins with an underscore).
-They are shared between sessions and must not be changed by who reads them.
+What never changes (a run, a map) is kept under its id; what other processes may write is kept
+under `at`, a stamp of the store's file. Answers are shared between sessions and must not be
+changed by who reads them.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,12 +12,13 @@ from typing import Any, ParamSpec, TypeVar
 
 import pandas as pd
 import streamlit as st
+from numpy.typing import NDArray
 
-from core import config, export, runs, selection, store
-from core import jobs as jobs_on_file
-from core.domain import RunSpec, Sample
+from core import config, export, selection, store
+from core.domain import Sample
 from core.errors import SFTLensError
 from core.recipe import Recipe
+from core.store import maps as stored_maps
 from core.store import pools as stored_pools
 from core.store import views
 
@@ -47,6 +48,12 @@ def stamp() -> Stamp:
         return (str(path), 0, 0)
     stat = path.stat()
     return (str(path), stat.st_mtime_ns, stat.st_size)
+
+
+def place() -> tuple[str, int]:
+    """Which store it is: path and number of the file. Does not change when it is written."""
+    path = config.store_path()
+    return (str(path), path.stat().st_ino if path.is_file() else 0)
 
 
 @told
@@ -81,23 +88,35 @@ def _runs(at: Stamp) -> pd.DataFrame:
 
 
 @told
+def loaded(run_id: str) -> selection.Loaded:
+    """See `selection.load`."""
+    return _loaded(place(), run_id)
+
+
+@st.cache_resource(max_entries=6, show_spinner=False)
+def _loaded(at: tuple[str, int], run_id: str) -> selection.Loaded:
+    return selection.load(run_id)
+
+
+@told
 def select(recipe: Recipe) -> selection.Selection:
     """See `selection.select`."""
-    return _select(stamp(), recipe.model_dump_json())
+    return _select(place(), recipe.model_dump_json())
 
 
 def refusal(recipe: Recipe) -> str:
     """Why a recipe cannot be applied; empty where it can."""
     try:
-        _select(stamp(), recipe.model_dump_json())
+        _select(place(), recipe.model_dump_json())
     except SFTLensError as error:
         return str(error)
     return ""
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
-def _select(at: Stamp, recipe: str) -> selection.Selection:
-    return selection.select(Recipe.model_validate_json(recipe))
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _select(at: tuple[str, int], recipe: str) -> selection.Selection:
+    wanted = Recipe.model_validate_json(recipe)
+    return selection.select(wanted, _loaded(at, wanted.run_id))
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -112,8 +131,8 @@ def rows(pool: str) -> pd.DataFrame:
     return _rows(stamp(), pool)
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
-def _previews(at: Stamp, pool: str, positions: tuple[int, ...]) -> pd.DataFrame:
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _previews(at: tuple[str, int], pool: str, positions: tuple[int, ...]) -> pd.DataFrame:
     with store.connect() as con:
         return views.previews(con, pool, positions)
 
@@ -121,7 +140,7 @@ def _previews(at: Stamp, pool: str, positions: tuple[int, ...]) -> pd.DataFrame:
 @told
 def previews(pool: str, positions: Sequence[int]) -> pd.DataFrame:
     """See `views.previews`."""
-    return _previews(stamp(), pool, tuple(int(p) for p in positions))
+    return _previews(place(), pool, tuple(int(p) for p in positions))
 
 
 @told
@@ -131,24 +150,42 @@ def sample(pool: str, sample_id: str) -> Sample:
         return stored_pools.read_samples(con, pool, [sample_id])[0]
 
 
-def jobs() -> list[jobs_on_file.Job]:
-    """Scoring processes, newest first."""
-    return jobs_on_file.every()
+@told
+def maps(pool: str) -> pd.DataFrame:
+    """See `views.maps`."""
+    return _maps(stamp(), pool)
 
 
-def start(spec: RunSpec) -> str:
-    """Start scoring in a process of its own."""
-    return runs.launch(spec)
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _maps(at: Stamp, pool: str) -> pd.DataFrame:
+    with store.connect() as con:
+        return views.maps(con, pool)
 
 
-def stop(job_id: str) -> None:
-    """Ask a scoring process to stop."""
-    jobs_on_file.stop(job_id)
+def newest_map(pool: str, of: stored_maps.Of = "instructions") -> stored_maps.StoredMap | None:
+    """The newest map of a pool as it is now, None where there is none."""
+    found = maps(pool)
+    ids = found.loc[(found["of"] == of) & found["current"], "map_id"].tolist()
+    return stored_map(ids[0]) if ids else None
 
 
-def log_tail(job_id: str) -> str:
-    """The last lines of a job's log."""
-    return jobs_on_file.log_tail(job_id)
+@told
+def stored_map(map_id: str) -> stored_maps.StoredMap | None:
+    """See `store.maps.get_map`."""
+    with store.connect() as con:
+        return stored_maps.get_map(con, map_id)
+
+
+@told
+def map_rows(map_id: str) -> dict[str, NDArray[Any]]:
+    """See `store.maps.map_rows`."""
+    return _map_rows(place(), map_id)
+
+
+@st.cache_resource(max_entries=3, show_spinner=False)
+def _map_rows(at: tuple[str, int], map_id: str) -> dict[str, NDArray[Any]]:
+    with store.connect() as con:
+        return stored_maps.map_rows(con, map_id)
 
 
 def make_files(recipe: Recipe, layout: export.Layout) -> tuple[Path, dict[str, Any]]:

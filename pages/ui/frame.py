@@ -1,5 +1,6 @@
 """What every page looks like around its content: navigation, page head, guards."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -7,10 +8,10 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core.methods import catalogue
+from core.methods import build, catalogue
 from core.recipe import Recipe
 from core.selection import Selection
-from pages.ui import data
+from pages.ui import address, data, data_jobs
 from pages.ui.navigation import ENTRIES
 from pages.ui.recipe_bar import recipe_bar
 from pages.ui.state import show, state
@@ -29,6 +30,7 @@ def open_page(title: str) -> None:
         layout="wide",
         initial_sidebar_state="expanded",
     )
+    address.take()
     with st.sidebar:
         st.markdown("### :material/filter_alt: SFTLens")
         group = None
@@ -39,8 +41,10 @@ def open_page(title: str) -> None:
             st.page_link(e.script, label=e.title, icon=e.icon, width="stretch")
         _choose_run()
         _watch()
+    address.write()
     st.title(title, anchor=False)
     st.caption(entry.question)
+    address.refused()
 
 
 def _choose_run() -> None:
@@ -68,13 +72,16 @@ def _choose_run() -> None:
     methods = runs["method"].astype(str).tolist()
     titles = [getattr(catalogue().get(m), "title", m) for m in methods]
     label = {run: f"{t} · {run[:6]}" for run, t in zip(ids, titles, strict=True)}
-    st.selectbox("Run", ids, key="frame_run", format_func=lambda i: label[i], on_change=_run_chosen)
+    st.selectbox(
+        "Ranked by", ids, key="frame_run", format_func=lambda i: label[i], on_change=_run_chosen
+    )
 
 
 def _pool_chosen() -> None:
     """A choice is taken before the page is drawn, so that drawing shows it."""
     here = state()
-    here.pool, here.recipe = st.session_state["frame_pool"], None
+    here.close()
+    here.pool, here.sample, here.rival = st.session_state["frame_pool"], None, None
 
 
 def _run_chosen() -> None:
@@ -105,7 +112,7 @@ def _watch() -> None:
     if seen != data.stamp():
         st.session_state["frame_stamp"] = data.stamp()
         st.rerun(scope="app")
-    for job in data.jobs():
+    for job in data_jobs.jobs():
         if job.state == "running":
             st.progress(job.share, text=f"**{job.facts['spec']['pool']}**: {job.sentence()}")
 
@@ -129,6 +136,23 @@ def need_selection() -> Selection:
     return selection
 
 
+def need_method(selection: Selection, method: str) -> Selection:
+    """The selection with the columns of a method's run, or the page ends with a way on.
+
+    Where the recipe ranks by another method, the newest run of the wanted one is shown, with what
+    the recipe keeps.
+    """
+    if selection.run.method == method:
+        return selection
+    runs = data.scored(selection.run.pool)
+    ids = runs.loc[runs["method"] == method, "run_id"].tolist()
+    if not ids:
+        _unscored(selection.run.pool, method)
+        st.stop()
+    shown = Recipe(pool=selection.run.pool, method=method, run_id=ids[0], budget="100%")
+    return replace(data.select(shown), subset=selection.subset)
+
+
 def _no_pool() -> NoReturn:
     with st.container(border=True):
         st.subheader("Nothing is imported yet", anchor=False)
@@ -139,14 +163,14 @@ def _no_pool() -> NoReturn:
 
 
 def _no_run(pool: str) -> NoReturn:
-    _unscored(pool)
+    _unscored(pool, OWN_PAGE)
     st.stop()
 
 
 @st.fragment(run_every=WATCH_EVERY_S)
-def _unscored(pool: str) -> None:
-    """A pool without scores: how far the scoring is, or how to start it."""
-    running = (j for j in data.jobs() if j.state == "running")
+def _unscored(pool: str, method: str) -> None:
+    """A pool that was not scored with a method: how far the scoring is, or how to start it."""
+    running = (j for j in data_jobs.jobs() if j.state == "running")
     job = next((j for j in running if j.facts["spec"]["pool"] == pool), None)
     with st.container(border=True):
         if job is not None:
@@ -154,10 +178,12 @@ def _unscored(pool: str) -> None:
             st.progress(job.share, text=job.sentence())
             st.caption("This page follows by itself, as soon as there is something to show.")
             return
-        st.subheader(f"{pool} is not scored yet", anchor=False)
+        title = catalogue()[method].title.lower()
+        st.subheader(f"{pool} is not scored by {title} yet", anchor=False)
         st.write(
             "A score needs a model to read every sample once or more. It runs in the"
             " background, and a run that is stopped goes on where it was."
         )
         st.page_link("pages/runs.py", label="Start scoring", icon=":material/play_circle:")
-        st.code(f"sftlens score {pool} differential_entropy", language="bash")
+        query = " --query TARGET" if build(method).needs_query() else ""
+        st.code(f"sftlens score {pool} {method}{query}", language="bash")

@@ -1,21 +1,47 @@
 """A chart in its place: loading, drawn, empty with its reason, or failed with a way on."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import streamlit as st
 
 from core.errors import SFTLensError
+from core.rules import Range
+from core.selection import Selection
 from pages.ui import charts
+from pages.ui.state import state
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+OnRange = Callable[[float, float], None]
+OnBox = Callable[[float, float, float, float], None]
+OnClick = Callable[[Any], None]
+
 
 def chart(
-    title: str, make: "Callable[[], go.Figure | None]", key: str, *, empty: str, about: str = ""
+    title: str,
+    make: "Callable[[], go.Figure | None]",
+    key: str,
+    *,
+    empty: str,
+    about: str = "",
+    on_range: OnRange | None = None,
+    on_box: OnBox | None = None,
+    on_click: OnClick | None = None,
 ) -> None:
-    """Draw a chart in one of its three designed states: loading, empty with its reason, failed."""
+    """Draw a chart in one of its three designed states: loading, empty with its reason, failed.
+
+    Args:
+        title: stands above it in bold.
+        make: the figure, or None where there is nothing to draw.
+        key: of the chart, beginning with the page.
+        empty: why there is nothing to draw, and what to do.
+        about: help on the title.
+        on_range: told (low, high) of a horizontal drag.
+        on_box: told (x0, x1, y0, y1) of a dragged box.
+        on_click: told the `customdata` of the mark that was clicked.
+    """
     if title:
         st.markdown(f"**{title}**", help=about or None)
     slot = st.skeleton(height=210)
@@ -30,7 +56,65 @@ def chart(
     if figure is None:
         slot.info(empty, icon=":material/info:")
         return
-    slot.plotly_chart(figure, key=key, theme=None, config={"displayModeBar": False})
+    drag = on_range is not None or on_box is not None
+    modes: list[Literal["points", "box"]] = ["points"] if on_click else []
+    modes += ["box"] if drag else []
+    if not modes:
+        slot.plotly_chart(figure, key=key, theme=None, config={"displayModeBar": False})
+        return
+    figure.update_layout(
+        dragmode="select" if drag else False,
+        selectdirection="h" if on_range else "any",
+        newselection={"line": {"color": palette().threshold, "width": 1, "dash": "solid"}},
+    )
+    figure.update_xaxes(fixedrange=True)
+    figure.update_yaxes(fixedrange=True)
+    slot.plotly_chart(
+        figure,
+        key=key,
+        theme=None,
+        config={"displayModeBar": False},
+        on_select=lambda: _selected(key, on_range, on_box, on_click),
+        selection_mode=modes,
+    )
+
+
+def _selected(
+    key: str, on_range: OnRange | None, on_box: OnBox | None, on_click: OnClick | None
+) -> None:
+    """What a person did on a chart: a drag, a click, or nothing any more."""
+    said = st.session_state[key]["selection"]
+    if boxes := said.get("box"):
+        x, y = boxes[0]["x"], boxes[0]["y"]
+        if on_range is not None:
+            on_range(min(x), max(x))
+        elif on_box is not None:
+            on_box(min(x), max(x), min(y), max(y))
+    elif on_click is not None and (points := said.get("points")):
+        custom = points[0].get("customdata")
+        if custom is not None:
+            on_click(custom)
+
+
+def rule_from(column: str, run: str = "") -> OnRange:
+    """A drag over a column makes a rule of its range, in five digits."""
+
+    def make(low: float, high: float) -> None:
+        ends = {"low": float(f"{low:.5g}"), "high": float(f"{high:.5g}")}
+        state().add_rule(Range(column=column, run=run, **ends))
+
+    return make
+
+
+def open_sample(selection: Selection) -> OnClick:
+    """A click on a mark opens the sample at the position in its `customdata`."""
+
+    def open_it(custom: Any) -> None:
+        row = custom[0] if isinstance(custom, list | tuple) else custom
+        if 0 <= int(row) < len(selection.ids):
+            state().open(selection.ids[int(row)])
+
+    return open_it
 
 
 def palette() -> charts.Palette:

@@ -9,8 +9,8 @@ from core import policies
 from core.errors import SFTLensError
 from core.methods import build
 from core.policies.budget import Budget
-from core.recipe import missing
 from core.selection import Selection
+from core.subset import missing
 from pages.ui import data
 from pages.ui.forms import field_widget
 from pages.ui.state import show, state
@@ -132,17 +132,12 @@ def _set_knob(selection: Selection, name: str, key: str) -> None:
 
 
 def steps(selection: Selection) -> tuple[list[tuple[str, int]], int]:
-    """Each reason but "kept" with its samples, in the order they are given; and the total."""
-    order: dict[str, int] = {}
-    for reason in [
-        *(f"not scored: {r}" for r in selection.scores.excluded),
-        *(f"rule: {r}" for r in selection.recipe.rules),
-    ]:
-        order[reason] = len(order)
-    counts = {k: v for k, v in selection.subset.counts().items() if k != "kept"}
-    names = sorted(counts, key=lambda name: order.get(name, len(order)))
-    return [(_short(name), counts[name]) for name in names], selection.subset.n
+    """What each step of the recipe removes, in its order; and the samples there were."""
+    removed = [(_short(name), n) for name, n in selection.subset.steps() if n]
+    return removed, selection.subset.n
 
 
 def _short(reason: str) -> str:
-    return "over the budget" if reason.startswith("budget") else reason.partition(": ")[2]
+    if reason.startswith("budget"):
+        return "over the budget"
+    return reason.removeprefix("rule: ").removeprefix("not scored: ")

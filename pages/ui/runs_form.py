@@ -10,7 +10,7 @@ from core.errors import SFTLensError
 from core.jobs import Job
 from core.methods import build, catalogue
 from core.progress import duration
-from pages.ui import data
+from pages.ui import data, data_jobs
 from pages.ui.forms import fields
 from pages.ui.glossary import term
 
@@ -25,7 +25,7 @@ MARKS = {
 @st.fragment(run_every=1.0)
 def running() -> None:
     """Jobs that are going on, were stopped, or failed; the newest few."""
-    for job in [j for j in data.jobs() if j.state != "done"][:4]:
+    for job in [j for j in data_jobs.jobs() if j.state != "done"][:4]:
         _job(job)
 
 
@@ -43,7 +43,7 @@ def _job(job: Job) -> None:
                     "Stop",
                     key=f"runs_stop_{job.job_id}",
                     icon=":material/stop:",
-                    on_click=data.stop,
+                    on_click=data_jobs.stop,
                     args=(job.job_id,),
                 )
             else:
@@ -58,7 +58,7 @@ def _job(job: Job) -> None:
             st.progress(job.share, text=job.sentence())
         else:
             st.caption(job.sentence())
-        if log := data.log_tail(job.job_id):
+        if log := data_jobs.log_tail(job.job_id):
             with st.expander("Log"):
                 st.code(log, language=None, wrap_lines=True)
 
@@ -168,6 +168,6 @@ def _query(frame: pd.DataFrame, method: str) -> str:
 
 def _start(spec: RunSpec) -> None:
     try:
-        data.start(spec)
+        data_jobs.start(spec)
     except SFTLensError as error:
         st.session_state["runs_refused"] = str(error)

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 import streamlit as st
 
-from core.recipe import Recipe, Rule
+from core.recipe import Pin, Recipe
+from core.rules import Rule
 
 
 @dataclass
@@ -13,33 +14,57 @@ class State:
 
     pool: str | None = None
     recipe: Recipe | None = None
+    rival: Recipe | None = None  # the other recipe of a comparison
     past: list[Recipe] = field(default_factory=list)
     future: list[Recipe] = field(default_factory=list)
-    sample: int | None = None  # position of the opened sample
+    sample: str | None = None  # id of the opened sample
+    reviewer: str = ""
+    linked: str = ""  # the recipe that the address of the page says
 
     def begin(self, recipe: Recipe) -> None:
-        """Start over with a recipe for another run."""
-        self.recipe, self.past, self.future, self.sample = recipe, [], [], None
+        """Start over with a recipe."""
+        if self.recipe is not None and self.recipe.pool != recipe.pool:
+            self.sample = self.rival = None
+        self.pool, self.recipe, self.past, self.future = recipe.pool, recipe, [], []
 
     def close(self) -> None:
         """Let go of the recipe; the frame then opens the run that is shown first."""
-        self.recipe = None
+        self.recipe, self.past, self.future = None, [], []
+
+    def take(self, recipe: Recipe) -> None:
+        """Another recipe in the place of this one; `undo` brings it back."""
+        if self.recipe is not None and recipe != self.recipe:
+            self.past.append(self.recipe)
+            self.recipe, self.future = recipe, []
 
     def change(self, **fields: object) -> None:
-        """Replace fields of the recipe; the old one can be had back with `undo`."""
-        if self.recipe is None:
-            return
-        changed = Recipe.load(self.recipe.model_dump() | fields)
-        if changed != self.recipe:
-            self.past.append(self.recipe)
-            self.recipe, self.future = changed, []
+        """Replace fields of the recipe."""
+        if self.recipe is not None:
+            self.take(Recipe.load(self.recipe.model_dump() | fields))
 
-    def set_rule(self, rule: Rule | None, column: str) -> None:
-        """Put the one rule of a column in place, or take it away."""
+    def add_rule(self, rule: Rule) -> None:
+        """Put a rule into its slot; another one there goes, and this one takes its place."""
         if self.recipe is None:
             return
-        others = [r.model_dump() for r in self.recipe.rules if r.column != column]
-        self.change(rules=others if rule is None else [*others, rule.model_dump()])
+        rules = {r.slot: r for r in self.recipe.rules} | {rule.slot: rule}
+        self.change(rules=tuple(rules.values()))
+
+    def drop_rule(self, rule: Rule) -> None:
+        """Take a rule away."""
+        if self.recipe is not None:
+            self.change(rules=tuple(r for r in self.recipe.rules if r.slot != rule.slot))
+
+    def pin(self, sample_id: str, keep: bool | None) -> None:
+        """Keep a sample by hand, drop it by hand, or (None) leave it to the recipe."""
+        if self.recipe is None:
+            return
+        others = tuple(pin for pin in self.recipe.pins if pin.sample_id != sample_id)
+        own = () if keep is None else (Pin(sample_id=sample_id, keep=keep),)
+        self.change(pins=(*others, *own))
+
+    def open(self, sample_id: str | None) -> None:
+        """Open a sample."""
+        self.sample = sample_id
 
     def undo(self) -> None:
         """Back to the recipe before the last change."""

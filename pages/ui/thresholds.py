@@ -4,7 +4,7 @@ import numpy as np
 import streamlit as st
 
 from core.methods import catalogue
-from core.recipe import Rule
+from core.rules import Range
 from core.selection import Selection
 from pages.ui import data
 from pages.ui.glossary import term
@@ -90,15 +90,15 @@ def rule_slider(selection: Selection, column: str) -> None:
     step = float(f"{(finite.max() - finite.min()) / STEPS:.0e}")
     first, last = np.floor(finite.min() / step) * step, np.ceil(finite.max() / step) * step
     first, last = round(float(first), 9), round(float(last), 9)
-    rule = _rule(selection, column) or Rule(column=column)
+    rule = _rule(selection, column) or Range(column=column)
     key = f"rule_{column}"
 
     def move() -> None:
         low, high = (round(float(end), 9) for end in st.session_state[key])
         open_ends = {"low": None if low <= first else low, "high": None if high >= last else high}
-        changed = Rule(column=column, **open_ends)
+        changed = Range(column=column, low=open_ends["low"], high=open_ends["high"])
         bounded = any(end is not None for end in open_ends.values())  # an end at 0 is one too
-        state().set_rule(changed if bounded else None, column)
+        (state().add_rule if bounded else state().drop_rule)(changed)
 
     low = first if rule.low is None else max(first, rule.low)
     high = last if rule.high is None else min(last, rule.high)
@@ -111,5 +111,6 @@ def rule_slider(selection: Selection, column: str) -> None:
     st.caption(f"{passed:,} of {selection.subset.n:,} samples pass")
 
 
-def _rule(selection: Selection, column: str) -> Rule | None:
-    return next((r for r in selection.recipe.rules if r.column == column), None)
+def _rule(selection: Selection, column: str) -> Range | None:
+    ranges = (rule for rule in selection.recipe.rules if isinstance(rule, Range))
+    return next((rule for rule in ranges if rule.slot == column), None)

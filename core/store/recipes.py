@@ -1,0 +1,79 @@
+"""Recipes by name. A name has versions; saving adds one, and so does restoring an old one."""
+
+import json
+from typing import TYPE_CHECKING
+
+from core.errors import BudgetError
+from core.recipe import Recipe
+from core.store import Connection
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_CHARS = 80  # of a name
+COLUMNS = "name, version, recipe_key, note, author, created_at"
+
+
+def save(con: Connection, name: str, recipe: Recipe, note: str = "", author: str = "") -> int:
+    """Add a version of a recipe; returns its number. What the newest says already is not added.
+
+    Raises:
+        BudgetError: the name is empty, too long, or has characters that a command line splits.
+    """
+    name = name.strip()
+    if not name or len(name) > MOST_CHARS or not name.isprintable() or "@" in name:
+        do = f"Use 1 to {MOST_CHARS} characters without @."
+        raise BudgetError("recipe name", "cannot be used", got=name, do=do)
+    newest = con.execute(
+        "SELECT version, recipe_key, note FROM recipes WHERE name = ?"
+        " ORDER BY version DESC LIMIT 1",
+        [name],
+    ).fetchone()
+    if newest and newest[1:] == (recipe.key, note):
+        return int(newest[0])
+    version = 1 + (int(newest[0]) if newest else 0)
+    text = json.dumps(recipe.plain(), sort_keys=True, ensure_ascii=False)
+    con.execute(
+        "INSERT INTO recipes VALUES (?, ?, ?, ?, ?, ?, ?, now())",
+        [name, version, recipe.pool, recipe.key, text, note, author],
+    )
+    return version
+
+
+def saved(con: Connection, pool: str) -> "pd.DataFrame":
+    """The newest version of each recipe of a pool, newest first. Columns: see `COLUMNS`."""
+    return con.execute(
+        f"SELECT {COLUMNS} FROM recipes WHERE pool = ?"  # noqa: S608  (a constant)
+        " QUALIFY row_number() OVER (PARTITION BY name ORDER BY version DESC) = 1"
+        " ORDER BY created_at DESC, name",
+        [pool],
+    ).df()
+
+
+def history(con: Connection, name: str) -> "pd.DataFrame":
+    """Every version of a recipe, newest first. Columns: see `COLUMNS`."""
+    return con.execute(
+        f"SELECT {COLUMNS} FROM recipes WHERE name = ? ORDER BY version DESC",  # noqa: S608
+        [name],
+    ).df()
+
+
+def get(con: Connection, name: str, version: int | None = None) -> Recipe:
+    """A saved recipe, its newest version unless one is named.
+
+    Raises:
+        BudgetError: there is none.
+    """
+    row = con.execute(
+        "SELECT recipe FROM recipes WHERE name = ? AND coalesce(version = ?, true)"
+        " ORDER BY version DESC LIMIT 1",
+        [name, version],
+    ).fetchone()
+    if row is None:
+        names = [
+            n for (n,) in con.execute("SELECT DISTINCT name FROM recipes ORDER BY 1").fetchall()
+        ]
+        do = f"Use one of: {', '.join(names)}." if names else "Save one in the app first."
+        got = name if version is None else f"{name}@{version}"
+        raise BudgetError("--recipe", "no recipe is saved by this name", got=got, do=do)
+    return Recipe.load(json.loads(row[0]))
