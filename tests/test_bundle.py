@@ -56,7 +56,7 @@ def test_every_run_of_the_opened_bundle_selects_what_the_manifest_says():
     for chosen in manifest.read().runs:
         found = select(chosen.recipe())
         rows = found.subset.chosen.tolist()
-        assert tuple(found.sample_ids[row] for row in rows) == chosen.selected, chosen.run.method
+        assert tuple(found.ids[row] for row in rows) == chosen.selected, chosen.run.method
         assert len(rows) == 16
 
 

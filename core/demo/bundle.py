@@ -79,7 +79,7 @@ def _map(con: Connection, pool: str, of: Of) -> StoredMap | None:
 def _chosen(run: stored.Run) -> Chosen:
     asked = Chosen(run=run, policy=catalogue()[run.method].policy, selected=())
     selection = select(asked.recipe())
-    ids = tuple(selection.sample_ids[row] for row in selection.subset.chosen.tolist())
+    ids = tuple(selection.ids[row] for row in selection.subset.chosen.tolist())
     return asked.model_copy(update={"selected": ids})
 
 

@@ -151,7 +151,7 @@ def run_scores(con: Connection, run_id: str) -> Scores:
     columns = run_columns(con, run_id)
     del columns["position"]
     cursor = con.cursor()
-    fates = cursor.sql(f"SELECT group_no, reason FROM {_table(run_id)} ORDER BY position")  # noqa: S608
+    fates = cursor.sql(f"SELECT group_no, reason FROM {scores_table(run_id)} ORDER BY position")  # noqa: S608
     table = fates.to_arrow_table()
     reason = np.asarray(table["reason"].fill_null("").to_pylist(), np.str_)
     group = table["group_no"]
