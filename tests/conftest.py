@@ -4,12 +4,16 @@ import os
 import signal
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from core import config, models
 from core.domain import Sample, Turn
 from core.errors import ModelError
 from core.models import Checkpoint
+
+hypothesis.settings.register_profile("house", deadline=None)  # no test is timed
+hypothesis.settings.load_profile("house")
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL_CACHE = config.cache_dir()  # before any test moves it

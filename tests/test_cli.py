@@ -259,6 +259,29 @@ def test_select_spends_as_the_method_does_unless_told_otherwise(
     assert (drawn["policy"], drawn["policy_params"]) == ("random", {"seed": 7})
 
 
+def test_a_saved_recipe_is_chosen_by_its_name_and_printed_as_sql(
+    scored: Path, tmp_path: Path
+) -> None:
+    from core.recipe import Recipe
+    from core.rules import Search
+    from core.store import recipes
+    from core.store import runs as stored
+
+    with store.connect(write=True) as con:
+        run = stored.newest_run(con, "pool", METHOD)
+        made = Recipe(pool="pool", method=METHOD, run_id=run.run_id, budget="3")
+        recipes.save(con, "mine", made)
+        recipes.save(con, "mine", made.model_copy(update={"rules": (Search(text="zebra"),)}))
+    out = done("select", "pool", "--recipe", "mine@1", "--out", tmp_path / "a")
+    assert "3  kept" in out
+    assert "0  kept" in done("select", "pool", "--recipe", "mine", "--out", tmp_path / "b")
+    printed = done("select", "pool", "--recipe", "mine", "--sql")
+    with store.connect() as con:
+        assert con.execute(printed).fetchall() == []
+    assert "no recipe is saved" in refused("select", "pool", "--recipe", "nope", "--sql")
+    assert "mixed" in refused("select", "pool", "--recipe", "mine", "--budget", "3", "--sql")
+
+
 def test_a_mistake_before_anything_is_imported_says_so() -> None:
     for words in (("pools",), ("score", "pool", METHOD), (*SELECT, "--out", "out"), ("status",)):
         assert refused(*words).endswith(

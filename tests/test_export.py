@@ -17,8 +17,9 @@ from core import config, export, pools, runs, store, trainer_shapes
 from core.domain import RunSpec, Sample, Turn
 from core.errors import ManifestError, PoolError, RunError
 from core.export import FileKind, Layout
-from core.recipe import Recipe
+from core.recipe import Pin, Recipe
 from core.replay import replay
+from core.rules import Among, Search
 from core.rules import Range as Rule
 from core.selection import select
 from core.store import pools as stored
@@ -489,3 +490,25 @@ def test_a_preview_is_the_beginning_of_the_file(recipe: Recipe, tmp_path: Path) 
     layout = Layout("messages", scores=True)
     export.export(recipe, layout, tmp_path / "out")
     assert export.preview(select(recipe), layout, 4) == read(tmp_path / "out", "subset", layout)[:4]
+
+
+def test_a_recipe_with_more_than_options_can_say_is_given_whole(
+    recipe: Recipe, tmp_path: Path
+) -> None:
+    ids = select(recipe).ids
+    more = recipe.model_copy(
+        update={
+            "rules": (Search(text="1", keep=False), Among(column="source", values=("s0",))),
+            "pins": (Pin(sample_id=ids[0], keep=True), Pin(sample_id=ids[1], keep=False)),
+            "quotas": {"s0": 3},
+        }
+    )
+    layout = export.Layout("messages")
+    made = export.export(more, layout, tmp_path / "app")
+    words = shlex.split(export.command(more, layout, str(tmp_path / "line")))
+    done = sftlens(*words[1:])
+    assert done.returncode == 0, done.stderr
+    again = json.loads((tmp_path / "line" / "manifest.json").read_text("utf8"))
+    assert again["files"] == made["files"]
+    assert again["recipe_key"] == made["recipe_key"]
+    assert replay(tmp_path / "app" / "manifest.json").differences == ()

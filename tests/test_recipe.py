@@ -240,3 +240,54 @@ def test_a_recipe_from_elsewhere_says_which_field_is_wrong(value: Any, where: st
         Recipe.load(value)
     assert str(caught.value).startswith(f"{where}")
     assert str(caught.value).endswith("Make the recipe anew.")
+
+
+def facts(n: int, **more: Any) -> Facts:
+    return Facts((), np.ones(n), **more)
+
+
+def rows(*found: int) -> Any:
+    return np.array(found, np.int64)
+
+
+def test_what_is_pinned_is_kept_first_or_dropped_whatever_its_score_and_takes_its_budget() -> None:
+    scores = scored([5.0, 4, 3, np.nan, 1])
+    pinned = facts(5, pinned=(rows(3, 4), rows(0)))
+    subset = apply(recipe(budget="3"), scores, pinned)
+    assert subset.chosen.tolist() == [3, 4, 1]
+    assert subset.reason.tolist() == [
+        "dropped by hand",
+        "kept",
+        "budget: ranked below the 3 that fit",
+        "kept",
+        "kept",
+    ]
+    full = apply(recipe(budget="2"), scores, pinned)
+    assert full.chosen.tolist() == [3, 4]
+    assert full.notes == ("What is kept by hand takes the whole budget.",)
+    tokens = apply(recipe(budget="3 tokens"), scores, pinned)
+    assert tokens.chosen.tolist() == [3, 4, 1]
+
+
+def test_a_quota_leaves_the_best_of_a_source_and_counts_the_pinned() -> None:
+    scores = scored([5.0, 4, 3, 2, 1])
+    source = np.array([0, 0, 0, 1, 1])
+    made = recipe(budget="100%", quotas={"a": 2, "gone": 0})
+    subset = apply(made, scores, facts(5, source=source, sources=("a", "b")))
+    assert subset.chosen.tolist() == [0, 1, 3, 4]
+    assert subset.reason[2] == "quota: 2 of a"
+    pinned = facts(5, source=source, sources=("a", "b"), pinned=(rows(2), rows()))
+    assert apply(made, scores, pinned).chosen.tolist() == [2, 0, 3, 4]
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), NUMBERS), max_size=20))
+def test_of_each_group_of_near_duplicates_the_best_candidate_is_left(cells: Any) -> None:
+    group = np.array([g for g, _ in cells], np.int64)
+    value = np.array([v for _, v in cells], float)
+    made = recipe(budget="100%", distinct={"map_id": "c" * 20})
+    subset = apply(made, scored(value.tolist()), facts(len(cells), duplicates=group))
+    for g in set(group.tolist()):
+        mine = [r for r in np.flatnonzero(group == g) if not np.isnan(value[r])]
+        best = [max(mine, key=lambda r: (value[r], -r))] if mine else []
+        assert [r for r in np.flatnonzero(group == g) if subset.mask[r]] == best
+    assert sum(subset.counts().values()) == len(cells)

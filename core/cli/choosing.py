@@ -77,12 +77,12 @@ def select(
     """Choose a subset of a scored POOL and export it with its manifest."""
     from core import export
 
+    if out is None and not sql:
+        raise click.UsageError("Missing option '--out'.")
     recipe = _recipe(pool, **chosen)
-    if sql:
+    if out is None or sql:
         _print_sql(recipe)
         return
-    if out is None:
-        raise click.UsageError("Missing option '--out'.")
     layout = export.Layout(shape, file_kind, scores, rejected)
     manifest = export.export(recipe, layout, out)
     for reason, n in manifest["counts"]["by_reason"].items():
