@@ -50,7 +50,7 @@ def _write(name: str, folder: Path) -> Manifest:
         ]
         laid = [row for of in OF if (row := _map(con, name, of)) is not None]
         for run in found:
-            pieces.write_run(con, run.run_id, folder)
+            pieces.write_run(con, run, folder)
         for row in laid:
             pieces.write_map(con, row.map_id, folder)
     if not found:

@@ -14,6 +14,7 @@ from core.neighbours import Links
 from core.store import Connection, maps, pools
 from core.store import runs as stored
 from core.store.maps import By, StoredMap
+from core.store.runs import Run
 
 BY: tuple[By, ...] = ("cosine", "minhash")
 MAP = ("x", "y", "cluster", "neighbours", "cosines")
@@ -35,14 +36,14 @@ def pool_file(folder: Path, name: str) -> Path:
     return folder / f"pool-{name}.parquet"
 
 
-def write_run(con: Connection, run_id: str, folder: Path) -> None:
+def write_run(con: Connection, run: Run, folder: Path) -> None:
     """The scores of a run and everything stored with them."""
-    scores = stored.run_scores(con, run_id)
+    scores = stored.run_scores(con, run.run_id, run.n)
     reason = np.array([reason or "" for reason in scores.reasons()], np.str_)
     columns: dict[str, NDArray[Any]] = {"value": scores.value, "reason": reason}
     if scores.group is not None:
         columns["group_no"] = scores.group
-    arrays.write(folder / f"run-{run_id}.parquet", columns | dict(scores.diagnostics))
+    arrays.write(folder / f"run-{run.run_id}.parquet", columns | dict(scores.diagnostics))
 
 
 def read_run(folder: Path, run_id: str) -> Scores:

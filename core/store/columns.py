@@ -19,7 +19,7 @@ from core.store import Connection, connect
 
 ROOM = 320 * 2**20  # bytes of columns that are kept
 ROWS = 131_072  # read at a time
-NUMBERS = {"DOUBLE": np.float64, "FLOAT": np.float32, "INTEGER": np.int32}
+NUMBERS: dict[str, Any] = {"DOUBLE": np.float64, "FLOAT": np.float32, "INTEGER": np.int32}
 Key = tuple[Path, str, str]
 
 
@@ -27,7 +27,7 @@ Key = tuple[Path, str, str]
 class Kind:
     """How a column is laid out: (n,) or, with a width, (n, width)."""
 
-    dtype: type[np.number[Any]]
+    dtype: Any  # of numpy
     width: int = 0
 
     @classmethod
@@ -99,9 +99,9 @@ class Columns(Mapping[str, NDArray[Any]]):
         kept = SHELF.get(self._key(name))
         return self.read(name)[name] if kept is None else kept
 
-    def ndim(self, name: str) -> int:
-        """1 or 2, without reading the column."""
-        return 2 if self._kinds[name].width else 1
+    def of_none(self) -> dict[str, NDArray[Any]]:
+        """The same columns of no sample."""
+        return {name: kind.empty(0) for name, kind in self._kinds.items()}
 
     def read(self, *names: str) -> dict[str, NDArray[Any]]:
         """Several columns; what has to be read of them is read at once."""
@@ -119,7 +119,8 @@ class Columns(Mapping[str, NDArray[Any]]):
         out = {name: self._kinds[name].empty(self._n) for name in names}
         chosen = ", ".join(f'"{name}"' for name in names)
         with connect(path=self._path) as con:
-            found = con.sql(f"SELECT position, {chosen} FROM {self._table}")  # noqa: S608
+            cursor = con.cursor()  # of its own: an answer before may not have been read to its end
+            found = cursor.sql(f"SELECT position, {chosen} FROM {self._table}")  # noqa: S608
             for batch in found.to_arrow_reader(ROWS):
                 rows = batch.column(0).to_numpy()
                 for name, column in zip(names, batch.columns[1:], strict=True):
@@ -131,5 +132,6 @@ class Columns(Mapping[str, NDArray[Any]]):
 
 
 def _array(column: Any, kind: Kind) -> NDArray[Any]:
-    flat = (column.flatten() if kind.width else column).to_numpy(zero_copy_only=False)
+    wide = column.flatten() if kind.width else column
+    flat: NDArray[Any] = wide.to_numpy(zero_copy_only=False)
     return flat.reshape(len(column), kind.width) if kind.width else flat
