@@ -22,6 +22,8 @@ TERMS = {
     " score high.",
     "recipe": "Rules, ranking, policy and budget together. The same recipe on the same run keeps"
     " the same samples.",
+    "map": "Samples that are alike lie close together; the axes mean nothing. A lasso makes a rule,"
+    " a click opens the sample.",
 }
 
 
