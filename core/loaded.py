@@ -99,11 +99,12 @@ class Loaded:
         return Scores(self.columns["value"], group, named | excluded, {}, similarity)
 
     def _rescored(self, params: Mapping[str, Any]) -> Scores:
-        scores = runs.rescore(self.run, self.columns, params)
+        ready = Shown(self.columns.read(*self.columns.flat()), self.columns)
+        scores = runs.rescore(self.run, ready, params)
         changed = {
             name: column
             for name, column in scores.diagnostics.items()
-            if name not in self.columns or not _equal(column, self.columns[name])
+            if name not in ready or not _equal(column, ready[name])
         }
         return replace(scores, diagnostics=changed)
 

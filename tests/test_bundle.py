@@ -165,6 +165,36 @@ def test_the_app_on_the_demo_needs_no_model(monkeypatch):
     assert not (config.cache_dir() / "models").exists()
 
 
+@pytest.fixture
+def empty_app():
+    from streamlit.testing.v1 import AppTest
+
+    return AppTest.from_file(str(config.ROOT / "app.py"), default_timeout=60)
+
+
+def test_the_empty_app_opens_the_demo_by_a_button(empty_app):
+    page = empty_app.run()
+    page.button(key="frame_demo").click().run()
+    assert not page.exception
+    assert not page.error
+    assert any("**16** of 160 kept" in text.value for text in page.markdown)
+
+
+def test_the_empty_app_says_in_one_sentence_that_the_bundle_is_damaged(
+    empty_app, copy, monkeypatch
+):
+    (copy / manifest.NAME).unlink()
+    monkeypatch.setattr(bundle.load, "__defaults__", (copy,))
+    page = empty_app.run()
+    page.button(key="frame_demo").click().run()
+    assert not page.exception
+    assert [error.value for error in page.error] == [
+        f"{copy / manifest.NAME}: is not the manifest of a bundle. Bring it back from the"
+        " repository, or score the demo: sftlens demo."
+    ]
+    assert not config.store_path().exists()
+
+
 @pytest.mark.model
 @pytest.mark.parametrize("method", ["perplexity", "answer_entropy"])
 def test_a_method_that_is_scored_again_ranks_as_the_bundle_does(embedded_cache, method):

@@ -103,6 +103,10 @@ class Columns(Mapping[str, NDArray[Any]]):
         """The same columns of no sample."""
         return {name: kind.empty(0) for name, kind in self._kinds.items()}
 
+    def flat(self) -> list[str]:
+        """The names of the columns of one number a sample."""
+        return [name for name, kind in self._kinds.items() if not kind.width]
+
     def read(self, *names: str) -> dict[str, NDArray[Any]]:
         """Several columns; what has to be read of them is read at once."""
         out = {name: SHELF.get(self._key(name)) for name in names}

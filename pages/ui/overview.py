@@ -5,15 +5,13 @@ import streamlit as st
 
 from core.methods import catalogue
 from core.selection import Selection
-from pages.ui import data
 from pages.ui.glossary import term
 
 
 def sentence(selection: Selection) -> None:
     """One sentence that says it all."""
     run, subset = selection.run, selection.subset
-    rows = data.rows(run.pool)
-    n_sources = rows["source"].nunique()
+    n_sources = len(selection.sources)
     model = f"{run.card['base']['name']} ({run.card['precision']})"
     st.markdown(
         f"**{run.pool}** holds {run.n:,} samples from {n_sources:,}"

@@ -3,10 +3,8 @@
 import numpy as np
 import pandas as pd
 import streamlit as st
-from numpy.typing import NDArray
 
 from core.selection import Selection
-from pages.ui import data
 from pages.ui.glossary import term
 
 
@@ -29,23 +27,20 @@ def table(selection: Selection, *columns: str) -> None:
             "share kept", format="%.1f %%", min_value=0, max_value=100, color="primary"
         ),
     }
-    names = _source(selection)
     for column in columns:
-        medians = pd.Series(selection.columns[column]).groupby(names).median()
-        frame[column] = medians.reindex(frame.index)
+        medians = pd.Series(selection.columns[column]).groupby(selection.source).median()
+        frame[column] = medians.reindex(frame["number"]).to_numpy()
         label = f"median {column.replace('_', ' ').replace('nll', 'NLL')}"
         shown[column] = number(label, format="%.4f", help=term(column))
-    st.dataframe(frame.reset_index(names="source"), hide_index=True, column_config=shown)
+    frame = frame.drop(columns="number").reset_index(names="source")
+    st.dataframe(frame, hide_index=True, column_config=shown)
 
 
 def _counts(selection: Selection) -> pd.DataFrame:
-    """Columns samples and kept, one row a source, largest first."""
-    kept = pd.Series(selection.subset.mask).groupby(_source(selection))
-    frame = pd.DataFrame({"samples": kept.size(), "kept": kept.sum()})
-    return frame.sort_values("samples", ascending=False, kind="stable")
-
-
-def _source(selection: Selection) -> NDArray[np.object_]:
-    """Source of each sample of the run, in pool order."""
-    sources: NDArray[np.object_] = data.rows(selection.run.pool)["source"].to_numpy(object)
-    return sources[: selection.run.n]
+    """Columns number, samples and kept, one row a source, largest first."""
+    width = len(selection.sources)
+    samples = np.bincount(selection.source, minlength=width)
+    kept = np.bincount(selection.source[selection.subset.mask], minlength=width)
+    columns = {"number": np.arange(width), "samples": samples, "kept": kept}
+    frame = pd.DataFrame(columns, index=list(selection.sources))
+    return frame[samples > 0].sort_values("samples", ascending=False, kind="stable")
