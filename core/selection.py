@@ -31,6 +31,7 @@ class Selection:
     loaded: Loaded
     columns: Mapping[str, NDArray[Any]]
     scores: Scores
+    facts: Facts
     subset: Subset
 
     @property
@@ -68,8 +69,8 @@ def select(recipe: Recipe, loaded: Loaded | None = None) -> Selection:
         raise RunError(recipe.run_id[:8], "this run is not in the store", do=do)
     scores = loaded.scores(recipe.params)
     columns = Shown({**scores.diagnostics, "score": scores.value}, loaded.columns)
-    subset = apply(recipe, scores, _facts(recipe, loaded, scores))
-    return Selection(recipe, loaded, columns, scores, subset)
+    facts = _facts(recipe, loaded, scores)
+    return Selection(recipe, loaded, columns, scores, facts, apply(recipe, scores, facts))
 
 
 def _facts(recipe: Recipe, loaded: Loaded, scores: Scores) -> Facts:
