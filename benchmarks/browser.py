@@ -42,9 +42,9 @@ def browser() -> "Iterator[Browser]":
 
 
 @contextmanager
-def app() -> Iterator[str]:
+def app(script: str = "app.py") -> Iterator[str]:
     """The app on the current cache; gives its address and ends it afterwards."""
-    server = app_server.start(8700)
+    server = app_server.start(8700, script=script)
     try:
         yield server.url
     finally:

@@ -30,8 +30,10 @@ class Server:
             self.process.wait()
 
 
-def start(port: int, host: str = "127.0.0.1") -> Server:
+def start(port: int, host: str = "127.0.0.1", script: str = "app.py") -> Server:
     """Start the app on the first free port from `port` on, twenty at most.
+
+    `script` is what runs, from this project's folder.
 
     Raises:
         ConfigError: none of them is free, or the address is not one of this machine.
@@ -41,7 +43,7 @@ def start(port: int, host: str = "127.0.0.1") -> Server:
     environment = os.environ | {"SFTLENS_CACHE": str(config.cache_dir())}
     # fmt: off
     command = [
-        sys.executable, "-m", "streamlit", "run", str(config.ROOT / "app.py"),
+        sys.executable, "-m", "streamlit", "run", str(config.ROOT / script),
         "--server.port", str(free), "--server.address", host,
     ]
     # fmt: on

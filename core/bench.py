@@ -6,9 +6,10 @@ list: exact at any size. Elsewhere the whole recipe is applied each time, on a s
 `SAMPLED` samples of a larger pool, with amounts that count samples or tokens scaled to it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,10 +38,15 @@ class Bench:
         return apply(recipe, scores, facts).mask
 
 
-def bench(recipe: Recipe, scores: Scores, facts: Facts, *, seed: int = 0) -> Bench:
-    """The whole pool where it is small or can be ranked once, else a seeded sample of it."""
+def bench(
+    recipe: Recipe, scores: Scores, facts: Facts, *, once: bool = True, seed: int = 0
+) -> Bench:
+    """The whole pool where it is small or can be ranked once, else a seeded sample of it.
+
+    `once` is False where the scores themselves will change.
+    """
     n = len(scores.value)
-    if n <= SAMPLED or is_ranked(recipe):
+    if n <= SAMPLED or (once and is_ranked(recipe)):
         return Bench(recipe, scores, facts, np.arange(n))
     rows = np.sort(np.random.default_rng(seed).choice(n, SAMPLED, replace=False))
     return sampled(recipe, scores, facts, rows)
@@ -85,6 +91,28 @@ def some_scores(scores: Scores, rows: IntN) -> Scores:
         similarity=None if scores.similarity is None else scores.similarity[rows],
         features=None if scores.features is None else _Some(scores.features, rows),
     )
+
+
+class SomeColumns(Mapping[str, NDArray[Any]]):
+    """Columns (n, ...) at some rows; what is never looked at is never read."""
+
+    def __init__(self, whole: Mapping[str, NDArray[Any]], rows: IntN) -> None:
+        self._whole, self._rows = whole, rows
+        self._held: dict[str, NDArray[Any]] = {}
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        if name not in self._held:
+            self._held[name] = self._whole[name][self._rows]
+        return self._held[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._whole
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._whole)
+
+    def __len__(self) -> int:
+        return len(self._whole)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 from core.domain import FloatN
 from core.ranks import places, spearman
 
-Level = Literal["good", "watch", "bad"]
+Level = Literal["good", "watch", "bad", "unknown"]
 
 MISSING = (0.05, 0.5)  # share without a score from which to watch, from which it is bad
 TIED = (0.05, 0.5)  # share that has its score in common with others

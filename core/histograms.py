@@ -67,3 +67,11 @@ def density(x: FloatN, y: FloatN, edges: FloatN) -> NDArray[np.int64]:
     width = (edges[-1] - low) / b
     column, row = (np.clip(((v - low) / width).astype(np.int64), 0, b - 1) for v in (x, y))
     return np.bincount(row * b + column, minlength=b * b).reshape(b, b)
+
+
+def quarters(x: FloatN, y: FloatN, at: tuple[float, float]) -> NDArray[np.float64]:
+    """Shares (2, 2) of points by side of a cross at `at`: row is y (below, above), column is x
+    (left, right); a point on the cross counts to the right and above.
+    """
+    place = 2 * (y >= at[1]) + (x >= at[0])
+    return np.asarray(np.bincount(place, minlength=4).reshape(2, 2) / max(1, len(x)))

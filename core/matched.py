@@ -10,10 +10,12 @@ bins always match exactly, and part of a draw is the subset itself (`Matched.sha
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.domain import FloatN, IntN, MaskN
 
 MOST_BINS = 20
+Z95 = 1.959963984540054
 PER_BIN = 5  # kept samples a bin should hold, so that there is something to draw between
 
 
@@ -25,7 +27,7 @@ class Matched:
     gives nothing. `size` (b,): samples of the pool. `take` (b,): samples of the subset.
     """
 
-    bin: IntN
+    bin: NDArray[np.int16]
     size: IntN
     take: IntN
 
@@ -40,6 +42,11 @@ class Matched:
         taken = int(self.take.sum())
         met = self.take * (self.take / np.maximum(self.size, 1))
         return float(met.sum() / taken) if taken else 0.0
+
+    def beside(self, column: FloatN, kept: MaskN) -> "Beside":
+        """The mean of a column (n,) over the subset `kept` (n,), and over draws."""
+        known = column[kept & np.isfinite(column)]
+        return Beside(float(known.mean()) if len(known) else float("nan"), *self.mean(column))
 
     def draw(self, rng: np.random.Generator) -> IntN:
         """Rows of one draw, in pool order: as many of each bin as the subset takes."""
@@ -57,7 +64,7 @@ class Matched:
             n_labels: how many labels there are.
         """
         counted = label >= 0
-        cell = self.bin[counted] * n_labels + label[counted]
+        cell = self.bin[counted].astype(np.int64) * n_labels + label[counted]
         bins = len(self.size)
         there = np.bincount(cell, minlength=bins * n_labels).reshape(bins, n_labels)
         size = np.maximum(self.size, 1)[:, None]
@@ -86,6 +93,26 @@ class Matched:
         return mean, float(np.sqrt(variance) / weight.sum())
 
 
+@dataclass(frozen=True)
+class Beside:
+    """One number of a subset, and the mean and standard deviation of it over matched draws."""
+
+    kept: float
+    mean: float
+    sd: float
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """95 of 100 draws lie between them."""
+        return self.mean - Z95 * self.sd, self.mean + Z95 * self.sd
+
+    @property
+    def clear(self) -> bool:
+        """Whether the subset lies outside of what draws do; rounding is no difference."""
+        gap = abs(self.kept - self.mean)
+        return bool(gap > Z95 * self.sd and gap > 1e-9 * max(1.0, abs(self.mean)))
+
+
 def matched(length: FloatN, kept: MaskN) -> Matched:
     """Cut a pool into bins of similar length for draws that match the subset.
 
@@ -105,4 +132,4 @@ def matched(length: FloatN, kept: MaskN) -> Matched:
         inside = inside | ((length >= mine.min()) & (length <= mine.max()))
     label[~inside] = len(inner) + 2
     size = np.bincount(label, minlength=len(inner) + 3)
-    return Matched(label, size, np.bincount(label[kept], minlength=len(size)))
+    return Matched(label.astype(np.int16), size, np.bincount(label[kept], minlength=len(size)))

@@ -39,6 +39,11 @@ class Curve:
     sampled: int
 
     @property
+    def idle(self) -> bool:
+        """Whether the subset is the same at every place."""
+        return bool((self.alike == 1).all())
+
+    @property
     def fragility(self) -> float:
         """The largest part of the subset, 0..1, that a step to a neighbouring place exchanges.
 
@@ -132,6 +137,15 @@ def budget_curve(on: Bench) -> Curve:
             on.recipe.model_copy(update={"budget": str(asked(place))}), on.scores, on.facts
         ),
     )
+
+
+def knob_places(low: float, high: float, now: float, *, whole: bool) -> FloatN:
+    """Places of a parameter between its bounds; an open or a far one stands at twice its value."""
+    near = max(2 * abs(now), 20.0 if whole else 0.0) or 1.0
+    bottom = low if low > -np.inf else now - near
+    top = high if high <= max(1.0, near) else max(near, bottom + 1)
+    at = places(bottom, top, now)
+    return np.unique(np.round(at)) if whole else at
 
 
 def knob_curve(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from core.domain import FloatN, IntN, MaskN, Scores
 from core.errors import BudgetError
+from core.matched import Matched, matched
 from core.policies import Candidates, Chosen, Policy, build, price
 from core.policies.budget import Budget
 from core.recipe import Recipe
@@ -52,6 +53,11 @@ class Subset:
     def mask(self) -> MaskN:
         """(n,) True where kept."""
         return np.asarray(self.code == 0)
+
+    @cached_property
+    def matched(self) -> Matched:
+        """Random draws of the same size and lengths, to stand beside whatever is shown."""
+        return matched(self.n_tokens, self.mask)
 
     def steps(self) -> list[tuple[str, int]]:
         """Each reason but "kept" with the samples it removes, in the order of the recipe."""

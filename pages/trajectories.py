@@ -15,15 +15,12 @@ clusters.shape_numbers(curves, shown.subset.mask)
 cluster_panels.choose(shown, curves)
 cluster_panels.ribbons(shown, curves)
 
-left, right = st.columns([1, 1], gap="large")
-with left:
-    cluster_panels.filling(shown, curves)
-with right:
-    cluster_panels.one_sample(shown, curves)
+cluster_panels.filling(shown, curves)
 
 st.divider()
 left, right = st.columns([3, 2], gap="large")
 with left:
     cards.sample_list(shown, "trajectories")
 with right:
+    cluster_panels.one_sample(shown, curves)
     cards.sample_card(shown)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.histograms import density, equal_edges, fitting, histogram
+from core.histograms import density, equal_edges, fitting, histogram, quarters
 
 
 @given(
@@ -71,3 +71,9 @@ def test_points_outside_count_at_the_rim():
 
 def test_few_values_have_few_bins_and_many_have_no_more_than_can_be_seen():
     assert [fitting(n) for n in (1, 32, 160, 10**6)] == [12, 12, 25, 48]
+
+
+def test_quarters_are_shares_that_add_up():
+    x, y = np.array([0.0, 1.0, 2.0, 3.0, 1.0]), np.array([0.0, 5.0, 0.0, 5.0, 1.0])
+    assert quarters(x, y, (1.0, 1.0)).tolist() == [[0.2, 0.2], [0.0, 0.6]]
+    assert quarters(x[:0], y[:0], (1.0, 1.0)).sum() == 0

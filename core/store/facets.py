@@ -6,7 +6,7 @@ import numpy as np
 
 from core.domain import FloatN
 from core.store import Connection
-from core.store.runs import scores_table
+from core.store.runs import OWN_COLUMNS, scores_table
 
 LOOKED_AT = 2000  # samples whose meta columns are offered
 MOST_VALUES = 200  # values of a column that are offered
@@ -30,6 +30,16 @@ def score_and_length(con: Connection, run_id: str) -> tuple[FloatN, FloatN | Non
         ).to_arrow_table()
     value = _floats(found["value"])
     return value, _floats(found["n_tokens"]) if tokens else None
+
+
+def run_numbers(con: Connection, run_id: str) -> list[str]:
+    """Names of a run's columns of one number a sample, in order of name."""
+    rows = con.execute(
+        "SELECT column_name FROM duckdb_columns() WHERE table_name = ? AND data_type = 'DOUBLE'"
+        " ORDER BY column_name",
+        [scores_table(run_id)],
+    ).fetchall()
+    return [name for (name,) in rows if name not in OWN_COLUMNS]
 
 
 def reasons(con: Connection, run_id: str) -> dict[str, int]:

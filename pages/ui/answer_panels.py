@@ -40,8 +40,10 @@ def by_correctness(shown: Selection, answers: Answers) -> None:
         on_range=rule_from("score", run),
         on_click=open_sample(shown),
     )
-    thresholds.range_slider(answers.entropy, "score", run, "answer entropy (nats)", "complexity_range")
-    thresholds.counts(shown, "score", run)
+    st.caption("Dashed: where the bands begin. Solid: the ends of your rule.")
+    label = "answer entropy (nats)"
+    thresholds.range_slider(answers.entropy, "score", run, label, "complexity_range")
+    thresholds.counts(shown, "score", run, "answer entropy")
 
 
 def bounds(shown: Selection) -> None:
@@ -54,9 +56,9 @@ def bounds(shown: Selection) -> None:
     def move() -> None:
         ends = dict(zip(("low", "high"), st.session_state[BANDS], strict=True))
         moved = {name: end / 100 for name, end in ends.items()}
-        others = {k: v for k, v in (state().recipe.params if state().recipe else {}).items()}
+        others = {k: v for k, v in shown.recipe.params.items() if k not in moved}
         own = {k: v for k, v in moved.items() if abs(v - shown.run.params[k]) > 1e-9}
-        state().change(params={k: v for k, v in others.items() if k not in moved} | own)
+        state().change(params=others | own)
 
     show(BANDS, (low, high))
     of = "questions by entropy" if params["cuts"] == "quantile" else "the highest entropy"
@@ -113,6 +115,6 @@ def reliability(shown: Selection, answers: Answers) -> None:
         st.caption(
             f"The model gives its choice {100 * said:.0f} % on average and is right in"
             f" {100 * right:.0f} %. Over all bins what it says is off by"
-            f" {100 * expected_error(found):.0f} points (expected calibration error). Click a dot"
+            f" {100 * expected_error(found):.1f} points (expected calibration error). Click a dot"
             " to read its surest wrong answer."
         )

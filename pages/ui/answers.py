@@ -151,7 +151,6 @@ def table(answers: Answers, shown: Selection) -> None:
         {
             "band": answers.names,
             "from": facts.low,
-            "to": facts.high,
             "questions": facts.n,
             "kept": [int((kept & (answers.band == k)).sum()) for k in facts.band],
             "right": share,
@@ -160,13 +159,10 @@ def table(answers: Answers, shown: Selection) -> None:
     )
     number = st.column_config.NumberColumn
     columns = {
-        "from": number("from (nats)", format="%.3f", help=term("entropy")),
-        "to": number("to (nats)", format="%.3f"),
+        "from": number("from (nats)", format="%.3f", help=term("answer entropy")),
         "questions": number(format="localized"),
         "kept": number(format="localized", help=term("kept")),
-        "right": st.column_config.ProgressColumn(
-            "answered right", format="%.0f %%", min_value=0, max_value=100, color="gray"
-        ),
-        "tokens": number("response tokens", format="localized", help=term("tokens")),
+        "right": number("right", format="%.0f %%", help="Share of questions answered right."),
+        "tokens": number("tokens", format="compact", help=term("tokens")),
     }
     st.dataframe(frame, hide_index=True, column_config=columns)

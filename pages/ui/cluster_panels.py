@@ -1,4 +1,4 @@
-"""The Trajectories page's charts: curves by cluster, how they are filled, and one sample's curve."""
+"""The Trajectories page's charts: curves by cluster, how they are filled, one sample's curve."""
 
 from typing import Any
 
@@ -45,7 +45,9 @@ def ribbons(shown: Selection, curves: Curves) -> None:
         on_click=lambda custom: keep_cluster(shown, custom),
     )
     rest = f"{100 * size[PANELS:].sum() / size.sum():.1f} %"
-    some = f"The {PANELS} largest of {len(found):,} clusters; the others hold {rest} of the samples."
+    some = (
+        f"The {PANELS} largest of {len(found):,} clusters; the others hold {rest} of the samples."
+    )
     st.caption(
         f"{some if len(found) > PANELS else ''} Line: the cluster's median. Ribbon: the middle half"
         " of its samples. Dotted: the pool's median, moved to where the cluster begins. All panels"
@@ -75,8 +77,8 @@ def filling(shown: Selection, curves: Curves) -> None:
     )
     some = f" The {clusters.BARS} largest of {len(size):,} are drawn." * (len(size) > clusters.BARS)
     st.caption(
-        "Equal filling keeps small clusters whole and larger ones up to the line. Click a bar to"
-        f" keep only that cluster.{some}"
+        "Equal filling of what passes the rules keeps small clusters whole, and larger ones up to"
+        f" the line. Click a bar to keep only that cluster.{some}"
     )
 
 
@@ -130,14 +132,16 @@ def one_sample(shown: Selection, curves: Curves) -> None:
     title = "The opened sample's curve" + (f", cluster {cluster}" if len(places) else "")
     chart(
         title,
-        lambda: None
-        if row is None or not len(places)
-        else clusters.one_curve(
-            shown.columns["trajectory"][row],
-            curves.ribbons,
-            int(places[0]),
-            curves.shapes[int(places[0])],
-            palette(),
+        lambda: (
+            None
+            if row is None or not len(places)
+            else clusters.one_curve(
+                shown.columns["trajectory"][row],
+                curves.ribbons,
+                int(places[0]),
+                curves.shapes[int(places[0])],
+                palette(),
+            )
         ),
         "trajectories_sample",
         empty=empty,

@@ -18,19 +18,19 @@ def offer(selection: Selection, key: str) -> None:
     if recipe is None or not run_of(selection):
         return
     mine, shown = catalogue()[recipe.method].title, catalogue()[selection.run.method].title
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.info(
-            f"The recipe ranks by {mine.lower()}; this page shows {shown.lower()}. Blue is what"
-            " the recipe keeps, and rules made here join it.",
-            icon=":material/info:",
-        )
-        st.button(
-            "Rank by this method",
-            key=f"{key}_rank",
-            icon=":material/swap_vert:",
-            on_click=rank_by,
-            args=(selection,),
-        )
+    said, way = st.columns([5, 2], vertical_alignment="center")
+    said.markdown(
+        f":material/info: The recipe ranks by **{mine.lower()}**; this page shows {shown.lower()}."
+        " Blue is what the recipe keeps, and rules that are made here join it."
+    )
+    way.button(
+        "Rank by this method",
+        key=f"{key}_rank",
+        icon=":material/swap_vert:",
+        on_click=rank_by,
+        args=(selection,),
+        width="stretch",
+    )
 
 
 def rank_by(selection: Selection) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import streamlit as st
 
 from core.domain import FloatN
-from core.rules import Range, Rule, named
+from core.rules import Range, Rule
 from core.selection import Selection
 from pages.ui.charts import distributions
 from pages.ui.glossary import term
@@ -55,6 +55,7 @@ def column_panel(
             axis,
             palette(),
             unit=unit,
+            chance=selection.subset.matched.chance,
         ),
         f"{key}_chart",
         empty=empty,
@@ -64,7 +65,7 @@ def column_panel(
     )
     if np.isfinite(own).any():
         range_slider(own, column, run, axis, f"{key}_range")
-        counts(selection, column, run)
+        counts(selection, column, run, label)
 
 
 def run_of(selection: Selection) -> str:
@@ -106,29 +107,29 @@ def range_slider(value: FloatN, column: str, run: str, label: str, key: str) -> 
 
     def move() -> None:
         low, high = (round(float(end), 9) for end in st.session_state[key])
-        moved = Range(
-            column=column,
-            run=run,
-            low=None if low <= first else low,
-            high=None if high >= last else high,
-        )
+        open_ends = {"low": None if low <= first else low, "high": None if high >= last else high}
+        moved = rule.model_copy(update=open_ends)
         # an end at 0 is one too
         state().add_rule(moved) if ends(moved) else state().drop_rule(moved)
 
     low = first if rule.low is None else min(last, max(first, rule.low))
     high = last if rule.high is None else max(first, min(last, rule.high))
     show(key, (min(low, high), high))
-    digits = max(0, -math.floor(math.log10(step)))
     st.slider(
-        f"Keep {label} between",
+        f"Keep {_inside(label)} between",
         first,
         last,
         step=step,
         key=key,
-        format=f"%.{digits}f",
+        format=f"%.{max(0, -math.floor(math.log10(step)))}f",
         on_change=move,
         help=term("rule"),
     )
+
+
+def _inside(label: str) -> str:
+    """A label inside of a sentence: its first letter small, unless it is an abbreviation's."""
+    return label if label[:2].isupper() else label[:1].lower() + label[1:]
 
 
 def _scale(low: float, high: float) -> tuple[float, float, float]:
@@ -138,7 +139,7 @@ def _scale(low: float, high: float) -> tuple[float, float, float]:
     return step, round(first, 9), round(last, 9)
 
 
-def counts(selection: Selection, column: str, run: str = "") -> None:
+def counts(selection: Selection, column: str, run: str, label: str) -> None:
     """How many samples the other rules leave, and how many of those this one does."""
     recipe, subset = state().recipe, selection.subset
     others, own = np.ones(subset.n, bool), np.ones(subset.n, bool)
@@ -150,7 +151,12 @@ def counts(selection: Selection, column: str, run: str = "") -> None:
             others &= passed
     before, after = int(others.sum()), int((others & own).sum())
     if rule is None:
-        st.caption(f"{before:,} of {subset.n:,} samples pass. Drag over the bars to make a rule.")
+        some = f"{before:,} of {subset.n:,} samples pass the recipe's rules"
+        st.caption(
+            f"{some}. Drag over the bars to make another."
+            if recipe and recipe.rules
+            else "No rule yet. Drag over the bars to make one."
+        )
         return
     pass_others = "samples" if before == subset.n else "samples that pass the other rules"
-    st.caption(f"{after:,} of {before:,} {pass_others} pass {named(column)}.")
+    st.caption(f"{after:,} of {before:,} {pass_others} pass on {_inside(label)}.")

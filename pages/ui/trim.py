@@ -12,7 +12,7 @@ from core.selection import Selection
 from pages.ui import thresholds
 from pages.ui.charts import distributions
 from pages.ui.glossary import term
-from pages.ui.panels import chart, open_sample, palette, rule_from
+from pages.ui.panels import chart, open_sample, palette
 from pages.ui.state import show, state
 
 KEY = "entropy_trim"
@@ -57,8 +57,8 @@ def lines(selection: Selection) -> list[float]:
 
 def _trimmed(selection: Selection) -> MaskN:
     """(n,) True where the NLL drop lies in either tail."""
-    tails = (selection.scores.excluded[f"NLL drop in the {t} tail"] for t in ("low", "high"))
-    return np.any(list(tails), axis=0)
+    excluded = selection.scores.excluded
+    return excluded["NLL drop in the low tail"] | excluded["NLL drop in the high tail"]
 
 
 def keep_between(selection: Selection, low: float, high: float) -> None:
@@ -71,8 +71,7 @@ def keep_between(selection: Selection, low: float, high: float) -> None:
 def set_tails(selection: Selection, low: int, high: int) -> None:
     """Set aside these per cents at either end; the run's own values are no change."""
     tails = {"trim_low": min(low, MOST_TRIMMED) / 100, "trim_high": min(high, MOST_TRIMMED) / 100}
-    params = state().recipe.params if state().recipe else {}
-    others = {k: v for k, v in params.items() if k not in tails}
+    others = {k: v for k, v in selection.recipe.params.items() if k not in tails}
     own = {k: v for k, v in tails.items() if abs(v - selection.run.params[k]) > 1e-9}
     state().change(params=others | own)
 

@@ -12,7 +12,7 @@ from pages.ui.charts.labels import label
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-BINS = 36
+MOST_BINS = 36
 
 
 def overlap(found: Overlap, palette: Palette) -> "go.Figure | None":
@@ -37,6 +37,10 @@ def overlap(found: Overlap, palette: Palette) -> "go.Figure | None":
             orientation="h",
             name=name,
             marker={"color": colour, "opacity": [1, 0.35], "line": {"width": 0}, **extra},
+            text=[f"{counts[0]:,}" if counts[0] else "", ""],
+            textposition="inside",
+            insidetextanchor="middle",
+            textfont={"color": "#FFFFFF"},
             hovertemplate=f"%{{y}}: %{{x:,.4~g}} {name}<extra></extra>",
         )
     figure.update_layout(barmode="stack", bargap=0.35, legend={"traceorder": "normal"})
@@ -106,7 +110,8 @@ def lengths(subsets: Mapping[str, FloatN], palette: Palette) -> "go.Figure | Non
     if not len(whole):
         return None
     top = whole.max() * 1.02 if whole.max() > whole.min() else whole.max() * 1.5
-    edges = np.unique(np.round(np.geomspace(whole.min(), top, BINS + 1), 6))
+    bins = int(np.clip(2 * np.sqrt(len(whole) / len(subsets)), 8, MOST_BINS))
+    edges = np.unique(np.round(np.geomspace(whole.min(), top, bins + 1), 6))
     styles = [
         {"color": palette.kept, "width": 2.5},
         {"color": palette.rival, "width": 2.5},

@@ -13,6 +13,8 @@ from pages.ui.charts.labels import label
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+BAR = 0.6  # height of a bar, of the distance between two
+
 
 def waterfall(
     steps: Sequence[Step], names: Sequence[str], total: int, palette: Palette
@@ -34,6 +36,7 @@ def waterfall(
     figure.add_bar(
         y=[0, len(rows) - 1],
         x=[total, left[-1]],
+        width=BAR,
         orientation="h",
         marker={"color": [palette.other, palette.kept]},
         hovertemplate="%{x:,} samples<extra></extra>",
@@ -43,6 +46,7 @@ def waterfall(
         y=middle,
         x=removed,
         base=left[1:],
+        width=BAR,
         orientation="h",
         marker={"color": palette.other, "opacity": 0.75},
         hovertemplate="removes %{x:,}<extra></extra>",
@@ -52,7 +56,7 @@ def waterfall(
         y=middle,
         x=[total - step.alone for step in steps],
         mode="markers",
-        marker={"symbol": "line-ns", "size": 16, "line": {"width": 2, "color": palette.ink}},
+        marker={"symbol": "line-ns", "size": 15, "line": {"width": 2, "color": palette.ink}},
         hovertemplate="%{x:,} left if this were the only step<extra></extra>",
     )
     for row, text in enumerate(texts):
@@ -64,8 +68,9 @@ def waterfall(
             xanchor="left",
             font={"color": palette.muted, "size": 12},
         )
-    figure.update_layout(barmode="overlay", bargap=0.45, showlegend=False)
-    figure.update_xaxes(title="samples left", tickformat=",d", range=[0, 1.5 * total], nticks=5)
+    figure.update_layout(barmode="overlay", showlegend=False)
+    figure.update_xaxes(title="samples left", tickformat=",d", range=[0, 1.45 * total])
+    figure.update_xaxes(tickvals=[0, total // 2, total])
     figure.update_yaxes(
         autorange="reversed", showgrid=False, tickvals=list(range(len(rows))), ticktext=rows
     )
@@ -85,13 +90,13 @@ def _connected(figure: "go.Figure", left: Sequence[int], palette: Palette) -> No
             type="line",
             x0=x,
             x1=x,
-            y0=row + 0.28,
-            y1=row + 0.72,
+            y0=row + BAR / 2,
+            y1=row + 1 - BAR / 2,
             line={"color": palette.muted, "width": 1, "dash": "dot"},
         )
 
 
-def sensitivity(curve: Curve, unit: str, palette: Palette) -> "go.Figure | None":
+def sensitivity(curve: Curve, palette: Palette) -> "go.Figure | None":
     """What a threshold would keep, and how much of that is kept now, over its range.
 
     A mark's `customdata` is the place of the threshold. None where there is one place alone.
@@ -116,6 +121,6 @@ def sensitivity(curve: Curve, unit: str, palette: Palette) -> "go.Figure | None"
             hovertemplate=f"at %{{x:,.4~g}}: %{{y:.1f}} % {name}<extra></extra>",
         )
     figure.add_vline(curve.now, line={"color": palette.threshold, "width": 2})
-    figure.update_xaxes(title=f"{label(curve.name)} {unit}".strip(), nticks=5)
+    figure.update_xaxes(title=label(curve.name), nticks=5)
     figure.update_yaxes(title="%", range=[-3, 106], tickvals=[0, 50, 100])
-    return dressed(figure, palette, 190)
+    return dressed(figure, palette, 165, legend=False)

@@ -111,12 +111,12 @@ def _median(
     )
 
 
-def ribbon(figure: "go.Figure", found: Ribbons, row: int, colour: str, **place: Any) -> None:
-    """The middle half of a cluster's samples, from 25 % to 75 %, as an area."""
+def ribbon(figure: "go.Figure", found: Ribbons, k: int, colour: str, **place: Any) -> None:
+    """The middle half of the k-th cluster's samples, from 25 % to 75 %, as an area."""
     x = steps(found.middle.shape[1])
     figure.add_scatter(
         x=np.r_[x, x[::-1]],
-        y=np.r_[found.high[row], found.low[row][::-1]],
+        y=np.r_[found.high[k], found.low[k][::-1]],
         fill="toself",
         fillcolor=clear(colour, 0.22),
         line={"width": 0},
