@@ -50,6 +50,7 @@ class Selection:
     loaded: Loaded
     columns: dict[str, NDArray[Any]]
     scores: Scores
+    facts: Facts
     subset: Subset
 
     @property
@@ -105,8 +106,8 @@ def select(recipe: Recipe, loaded: Loaded | None = None) -> Selection:
     scores = runs.rescore(run, loaded.columns, recipe.params)
     scores = replace(scores, features=_features(recipe, loaded))
     columns = loaded.columns | dict(scores.diagnostics) | {"score": scores.value}
-    subset = apply(recipe, scores, _facts(recipe, loaded, scores))
-    return Selection(recipe, loaded, columns, scores, subset)
+    facts = _facts(recipe, loaded, scores)
+    return Selection(recipe, loaded, columns, scores, facts, apply(recipe, scores, facts))
 
 
 def _facts(recipe: Recipe, loaded: Loaded, scores: Scores) -> Facts:

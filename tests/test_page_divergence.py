@@ -80,7 +80,7 @@ def test_under_another_ranking_the_weight_leaves_the_recipe_until_it_is_asked_to
     own = score("answer_divergence", bins=4)
     score("differential_entropy")
     page = open_page()
-    assert "The recipe ranks by another method" in text_of(page)
+    assert "The recipe ranks by **differential entropy**" in text_of(page)
     recipe = page.session_state["state"].recipe
     assert recipe.method == "differential_entropy"
     page.slider(key="divergence_weight").set_value(0.8).run()

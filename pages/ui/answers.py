@@ -1,132 +1,168 @@
-"""The k answers to one instruction: side by side, their cosines, and their own small cloud."""
+"""Multiple-choice answers: what the Complexity page works with, and what it says in words."""
 
-from functools import cache
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import streamlit as st
-from numpy.typing import NDArray
 
-from core import clouds
-from core.differences import differences
+from core import curves, reliability
+from core.curves import RocBand
+from core.domain import FloatN, IntN
+from core.reliability import BandFacts, Reliability
 from core.selection import Selection
-from pages.ui import data, data_divergence
-from pages.ui.charts import divergence
 from pages.ui.glossary import term
-from pages.ui.panels import chart, palette
-from pages.ui.state import state
 
-HERE = Path(__file__).with_name("browser")
-GONE = (
-    "The words of these answers are not in this cache: a bundled demo and a cleaned cache keep"
-    " only their cosines. Scoring again measures what is missing."
-)
+NAMES = ("easy", "middle", "hard")
+DRAWS = 500  # of the bootstrap
+SEED = 0
 
 
-@cache
-def _component() -> Any:
-    css, js = ((HERE / f"answers.{kind}").read_text("utf8") for kind in ("css", "js"))
-    html = "<div class='answers'></div>"
-    return st.components.v2.component("sftlens_answers", html=html, css=css, js=js)
+@dataclass(frozen=True)
+class Answers:
+    """The questions of a run, in pool order (n,); NaN, or band -1, for samples that are none.
+
+    `entropy` in nats; `right` 1 or 0; `probability` what the model gave to the option it chose.
+    `roc`: rates of right and of wrong answers above each threshold, and the threshold.
+    """
+
+    entropy: FloatN
+    right: FloatN
+    probability: FloatN
+    band: IntN
+    bands: BandFacts
+    auc: float  # how often a wrong answer has the higher entropy
+    roc: tuple[FloatN, FloatN, FloatN]
+    interval: RocBand
+    reliability: Reliability
+    telling: IntN
+
+    @property
+    def names(self) -> list[str]:
+        """What each band is called."""
+        b = len(self.bands.band)
+        whole = self.bands.band.tolist() == [0, 1, 2]
+        return list(NAMES) if whole else [f"band {k}" for k in self.bands.band.tolist()][:b]
 
 
-def panel(own: Selection) -> None:
-    """The answers to the opened instruction, or to the first that is kept."""
-    st.subheader("The answers to one instruction", anchor=False)
-    row = _row(own)
-    if row is None:
-        st.info("Click a sample above or in the list to see its answers.", icon=":material/info:")
-        return
-    sample = data.sample(own.run.pool, own.ids[row])
-    st.text(_short(sample.instruction))
-    gram = _gram(own, row)
-    if not len(clouds.counted(gram)):
-        st.info("The model gave no answer with any content here.", icon=":material/info:")
-        return
-    names = [f"A{k + 1}" for k in range(len(gram))]
-    reference = _reference(gram, names)
-    _side_by_side(data_divergence.answers(own.run, sample.sample_id), gram, names, reference)
-    _shape(gram, names, reference)
-
-
-def _row(own: Selection) -> int | None:
-    """Position of the opened sample; of the first kept one while none is open."""
-    opened = state().sample
-    found = None if opened is None else own.ids.find(opened)
-    if found is None and len(own.subset.chosen):
-        return int(own.subset.chosen[0])
-    return found
-
-
-def _gram(own: Selection, row: int) -> NDArray[np.float64]:
-    """The cosines (k, k) between the answers to a sample."""
-    found = np.asarray(own.columns.get("cosines", np.zeros((row + 1, 0)))[row], np.float64)
-    k = round(len(found) ** 0.5)
-    return found.reshape(k, k)
-
-
-def _reference(gram: NDArray[np.float64], names: list[str]) -> int:
-    """Which answer the others are marked against; the most central one unless a person says."""
-    centre = clouds.central(gram)
-    usable = clouds.counted(gram).tolist()
-    chosen = st.segmented_control(
-        "Marked against",
-        usable,
-        default=centre,
-        format_func=lambda k: f"{names[k]}, the most central" if k == centre else names[k],
-        key="divergence_reference",
-        required=True,
-        help=term("central"),
-    )
-    return centre if chosen is None else int(chosen)
-
-
-def _side_by_side(
-    texts: list[str] | None, gram: NDArray[np.float64], names: list[str], reference: int
-) -> None:
-    """The words of each answer; those that the reference does not have are marked."""
-    if texts is None or len(texts) != len(names):
-        st.info(GONE, icon=":material/inventory_2:")
-        return
-    cards, whole = [], True
-    for k, text in enumerate(texts):
-        pieces, compared = differences(texts[reference], text)
-        whole &= compared
-        about = "marked against" if k == reference else f"cosine {gram[reference, k]:.3f}"
-        cards.append(
-            {"name": names[k], "about": about, "reference": k == reference, "pieces": pieces}
+def need_answers(shown: Selection) -> Answers:
+    """The answers of a run of answer entropy, or the page ends with the reason and a way on."""
+    if np.isfinite(shown.scores.value).any():
+        return _answers(shown.run.run_id, repr(sorted(shown.recipe.params.items())), shown)
+    reasons = {name: int(mask.sum()) for name, mask in shown.scores.excluded.items() if mask.any()}
+    with st.container(border=True):
+        st.subheader("No question to look at", anchor=False)
+        st.write(
+            "This page is about multiple-choice questions, and no sample of the pool was scored"
+            " as one:"
         )
-    _component()(data={"answers": cards}, key="divergence_answers", height="content")
+        st.dataframe(
+            {"reason": list(reasons), "samples": list(reasons.values())},
+            hide_index=True,
+            width="content",
+            column_config={"samples": st.column_config.NumberColumn(format="localized")},
+        )
+        st.write("Records with a question, its options and the right answer become such samples.")
+        st.code("sftlens import questions.jsonl --pool questions", language="bash")
+    st.stop()
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _answers(run_id: str, params: str, _shown: Selection) -> Answers:
+    c, scores = _shown.columns, _shown.scores
+    over = (_shown.run.params | _shown.recipe.params)["score_over"]
+    entropy, scored = scores.value, np.isfinite(scores.value)
+    assert scores.group is not None  # the method gives bands
+    right = np.where(scored, c["correct"], np.nan)
+    rows = np.flatnonzero(np.isfinite(right))
+    wrong = right[rows] == 0
+    chosen = reliability.chosen_probability(c["answer_options"], c["predicted"], over)
+    probability = np.where(np.isfinite(right), chosen, np.nan)
+    bins = reliability.reliability(probability, right == 1)
+    return Answers(
+        entropy,
+        right,
+        probability,
+        scores.group,
+        reliability.band_facts(entropy, scores.group, c["n_tokens"], right),
+        curves.roc_auc(entropy[rows], wrong),
+        curves.roc_points(entropy[rows], wrong),
+        curves.roc_band(entropy[rows], wrong, np.random.default_rng(SEED), DRAWS),
+        bins,
+        reliability.telling(probability, right == 1, bins),
+    )
+
+
+def sentence(answers: Answers) -> None:
+    """How many are right, and whether entropy knows which."""
+    known = np.isfinite(answers.right)
+    n, hits = int(known.sum()), int(np.nansum(answers.right))
+    if not n:
+        st.markdown("No question says which of its options is right, so there is nothing to check.")
+        return
+    low, high = curves.wilson(hits, n)
+    text = (
+        f"The model answers **{hits:,} of {n:,}** questions right ({100 * hits / n:.1f} %, 95 %"
+        f" interval {100 * low:.0f} to {100 * high:.0f} %)."
+    )
+    st.markdown(f"{text} {_verdict(answers)}")
+
+
+def _verdict(answers: Answers) -> str:
+    """The area under the curve in words, with its interval."""
+    if np.isnan(answers.auc):
+        return "With right or wrong answers only, there is nothing that entropy could tell apart."
+    low, high = answers.interval.auc
+    said = (
+        f"A wrong answer has a higher entropy than a right one in **{100 * answers.auc:.0f} %** of"
+        f" pairs (95 % interval {100 * low:.0f} to {100 * high:.0f} %; chance is 50 %):"
+    )
+    if low > 0.5:
+        return f"{said} entropy knows what is hard."
+    if high < 0.5:
+        return f"{said} entropy points the wrong way."
+    return f"{said} on these questions that is no better than chance."
+
+
+def teacher(answers: Answers) -> None:
+    """What a teacher need not be asked for when only the hard band is distilled."""
+    facts = answers.bands
+    if len(facts.band) < 2 or not facts.tokens.sum():
+        return
+    saved, whole = facts.tokens[:-1].sum(), facts.tokens.sum()
+    st.markdown(
+        f"**{100 * saved / whole:.1f} % of the teacher's tokens saved.** Distilling only the"
+        f" {answers.names[-1]} band asks a teacher for {facts.n[-1]:,} of {facts.n.sum():,}"
+        f" questions, {facts.tokens[-1]:,.0f} of {whole:,.0f} response tokens; the other"
+        f" {saved:,.0f} keep their plain answers.",
+        help=term("teacher"),
+    )
     st.caption(
-        f"Underlined: what {names[reference]} does not say there."
-        + ("" if whole else " Of very long answers only the beginning is compared.")
+        "Counted in the pool's own responses. A teacher's reasoning is longer; the share holds"
+        " where it is longer alike."
     )
 
 
-def _shape(gram: NDArray[np.float64], names: list[str], reference: int) -> None:
-    """Cosine matrix and cloud of the answers with content."""
-    rows = clouds.counted(gram)
-    some, labels = gram[np.ix_(rows, rows)], [names[k] for k in rows]
-    places, share = clouds.plane(some)
-    left, right = st.columns(2, gap="large")
-    with left:
-        chart(
-            "Cosines between the answers",
-            lambda: divergence.cosines(some, labels, palette()),
-            "divergence_cosines",
-            empty="There is no answer with content.",
-            about=term("cosine"),
-        )
-    with right:
-        chart(
-            "Their cloud",
-            lambda: divergence.cloud(places, share, labels, names[reference], palette()),
-            "divergence_cloud",
-            empty="One answer is no cloud.",
-            about=term("cloud"),
-        )
-
-
-def _short(text: str, letters: int = 600) -> str:
-    return text if len(text) <= letters else text[: letters - 1] + "…"
+def table(answers: Answers, shown: Selection) -> None:
+    """The bands: bounds, questions, kept, right answers, response tokens."""
+    facts, kept = answers.bands, shown.subset.mask
+    share = [100 * k / n if n else np.nan for k, n in zip(facts.right, facts.asked, strict=True)]
+    frame = pd.DataFrame(
+        {
+            "band": answers.names,
+            "from": facts.low,
+            "questions": facts.n,
+            "kept": [int((kept & (answers.band == k)).sum()) for k in facts.band],
+            "right": share,
+            "tokens": facts.tokens,
+        }
+    )
+    number = st.column_config.NumberColumn
+    columns = {
+        "from": number("from (nats)", format="%.3f", help=term("answer entropy")),
+        "questions": number(format="localized"),
+        "kept": number(format="localized", help=term("kept")),
+        "right": number("right", format="%.0f %%", help="Share of questions answered right."),
+        "tokens": number("tokens", format="compact", help=term("tokens")),
+    }
+    st.dataframe(frame, hide_index=True, column_config=columns)

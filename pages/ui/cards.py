@@ -10,16 +10,12 @@ from numpy.typing import NDArray
 from core.methods import catalogue
 from core.selection import Selection
 from pages.ui import data
+from pages.ui.chat import conversation
 from pages.ui.glossary import term
+from pages.ui.recipe_bar import plain
 from pages.ui.state import state
 
 ROWS = 500  # the list shows this many and says so
-FOLD_CHARS = 1500
-ICONS = {
-    "user": ":material/person:",
-    "assistant": ":material/smart_toy:",
-    "system": ":material/settings:",
-}
 
 
 def sample_list(selection: Selection, key: str) -> None:
@@ -27,7 +23,7 @@ def sample_list(selection: Selection, key: str) -> None:
     subset = selection.subset
     sides = {
         f"Kept {len(subset.chosen):,}": subset.chosen,
-        f"Dropped {subset.n - len(subset.chosen):,}": _dropped(selection),
+        f"Dropped {subset.n - len(subset.chosen):,}": dropped(selection),
     }
     side = st.segmented_control(
         "Show",
@@ -44,21 +40,26 @@ def sample_list(selection: Selection, key: str) -> None:
     if len(rows) > ROWS:
         st.caption(f"The first {ROWS:,} of {len(rows):,}.")
     frame = _frame(selection, rows[:ROWS])
-    picked = st.dataframe(
+    key = f"{key}_list_{side}"
+
+    def picked() -> None:
+        if at := st.session_state[key]["selection"]["rows"]:
+            state().open(selection.ids[int(rows[at[0]])])
+
+    st.dataframe(
         frame,
         hide_index=True,
-        key=f"{key}_list_{side}",
+        key=key,
         height=430,
-        on_select="rerun",
+        on_select=picked,  # told once: what a chart opens later must not be closed again
         selection_mode="single-row",
         column_config=_columns(list(frame.columns)),
     )
-    at = picked["selection"]["rows"]
-    if at or state().sample is None:
-        state().open(selection.ids[int(rows[at[0] if at else 0])])
+    if state().sample is None:
+        state().open(selection.ids[int(rows[0])])
 
 
-def _dropped(selection: Selection) -> NDArray[np.int64]:
+def dropped(selection: Selection) -> NDArray[np.int64]:
     """Dropped samples: those with a score first, best first, then those without one."""
     rows = np.flatnonzero(~selection.subset.mask)
     value = selection.scores.value[rows]
@@ -103,24 +104,14 @@ def sample_card(selection: Selection) -> None:
     with st.container(border=True, key="card"):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.badge("kept" if kept else "dropped", color="primary" if kept else "gray")
-            st.caption(f"{sample.source} · {sample.sample_id}")
-        st.caption(_why(selection, row))
-        for turn in sample.turns:
-            with st.chat_message(turn.role, avatar=ICONS[turn.role]):
-                _text(turn.content)
+            st.caption(f"{plain(sample.source)} · {sample.sample_id}")
+        st.caption(plain(_why(selection, row)))
+        conversation(sample.turns, rendered=False)
         _numbers(selection, row)
         shown = {k: v for k, v in sample.meta.items() if v not in (None, "")}
         if shown:
             with st.expander("Meta columns"):
                 st.json(shown)
-
-
-def _text(text: str) -> None:
-    """Plain text, never markup: what a sample says must not act on the page."""
-    st.text(text[:FOLD_CHARS] + ("…" if len(text) > FOLD_CHARS else ""))
-    if len(text) > FOLD_CHARS:
-        with st.expander(f"All {len(text):,} characters"):
-            st.text(text)
 
 
 def _why(selection: Selection, row: int) -> str:
