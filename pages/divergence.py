@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.ui import answer_cloud, cards
+from pages.ui import cards, drawn_answers
 from pages.ui import divergence_panels as panels
 from pages.ui.charts import divergence
 from pages.ui.frame import need_method, need_selection, open_page
@@ -34,7 +34,7 @@ with right:
         on_box=panels.box_rules(view.run),
         on_click=open_sample(own),
     )
-answer_cloud.panel(own)
+drawn_answers.panel(own)
 
 st.divider()
 left, right = st.columns([3, 2], gap="large")

@@ -20,26 +20,6 @@ TERMS = {
     "rule": "A range on a column. Samples outside of it are dropped.",
     "query": "A few samples of what the model should become good at. Samples that push towards them"
     " score high.",
-    # divergence and gradients
-    "dispersion": "How far the model's own answers to an instruction lie from their centre: the"
-    " mean squared distance of their unit vectors. 0: they all say the same.",
-    "anisotropy": "The share of the answers' spread outside its main direction. Near 0 they differ"
-    " in one way only; higher, in several.",
-    "lambda": "The score is (1 − λ) dispersion + λ anisotropy. Dispersion is often a few hundredths"
-    " where anisotropy is several tenths.",
-    "central": "The answer with the highest cosines to the others: what the model mostly says.",
-    "cosine": "How alike two answers are to the model: 1 is the same direction, 0 unrelated.",
-    "cloud": "The answers on the two directions in which they differ most, a PCA of their vectors."
-    " Lines lead to their centre.",
-    "similarity": "How far a sample's gradient points the way of a query's: the cosine, summed over"
-    " checkpoints. Higher means training on it would help the query more.",
-    "served": "A query is served when at least one kept sample is nearer to it than this share of"
-    " all pairs of a sample and a query.",
-    "selector": "A policy that chooses by the queries. All of them choose here from what the rules"
-    " leave, at this recipe's budget.",
-    "distance": "Transport (the paper's): the least mean 1 − similarity when every sample carries"
-    " the same mass and every query receives the same. Nearest: the mean over queries of"
-    " 1 − similarity of the nearest chosen sample.",
     # loss curves
     "trajectory": "The loss of one sample at each saved checkpoint of the training of a small"
     " model, in nats per response token.",
@@ -67,6 +47,25 @@ TERMS = {
     " the share that is right. A model that knows what it knows lies on the diagonal.",
     "teacher": "The paper trains easy and middle questions on their bare answers and asks a larger"
     " model to reason only about the hard ones.",
+    "dispersion": "How far the model's own answers to an instruction lie from their centre: the"
+    " mean squared distance of their unit vectors. 0: they all say the same.",
+    "anisotropy": "The share of the answers' spread outside its main direction. Near 0 they differ"
+    " in one way only; higher, in several.",
+    "lambda": "The score is (1 − λ) dispersion + λ anisotropy. Dispersion is often a few hundredths"
+    " where anisotropy is several tenths.",
+    "central": "The answer with the highest cosines to the others: what the model mostly says.",
+    "cosine": "How alike two answers are to the model: 1 is the same direction, 0 unrelated.",
+    "cloud": "The answers on the two directions in which they differ most, a PCA of their vectors."
+    " Lines lead to their centre.",
+    "similarity": "How far a sample's gradient points the way of a query's: the cosine, summed over"
+    " checkpoints. Higher means training on it would help the query more.",
+    "served": "A query is served when at least one kept sample is nearer to it than this share of"
+    " all pairs of a sample and a query.",
+    "selector": "A policy that chooses by the queries. All of them choose here from what the rules"
+    " leave, at this recipe's budget.",
+    "distance": "Transport (the paper's): the least mean 1 − similarity when every sample carries"
+    " the same mass and every query receives the same. Nearest: the mean over queries of"
+    " 1 − similarity of the nearest chosen sample.",
     "recipe": "Rules, ranking, policy and budget together. The same recipe on the same run keeps"
     " the same samples.",
     "search": "Looks for the text in every turn of every sample, in upper or lower case.",
