@@ -94,6 +94,23 @@ def calibrate(
     return _warmed(name, key, base, folder, card, drawn)
 
 
+def saved(key: str, base: Checkpoint) -> Checkpoint | None:
+    """The checkpoint with this key that an earlier warm-up of `base` left; nothing is trained.
+
+    None when its weights have gone.
+    """
+    if not base.folder:
+        return Checkpoint(f"{base.name}+warm-up", key[:12], "", key)
+    for path in sorted(config.folder("models").glob("calibrated-*/checkpoint.json")):
+        card, own = files.read_json(path), path.parent.name.removeprefix("calibrated-")
+        if isinstance(card, dict) and card.get("base") == base.card():
+            steps = _warmed(str(card["name"]), own, base, path.parent, card, ()).steps
+            found = next((step for step in steps if step.key == key and _there(step)), None)
+            if found is not None:
+                return found
+    return None
+
+
 def _there(step: Checkpoint) -> bool:
     """Whether no weights of a checkpoint were deleted; training again gives the same ones."""
     if step.adapter:

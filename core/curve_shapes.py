@@ -55,6 +55,17 @@ def ribbons(trajectory: Curves, group: IntN) -> Ribbons:
     return Ribbons(names.astype(np.int64), size.astype(np.int64), *found)
 
 
+def median_curve(trajectory: Curves, group: IntN) -> FloatN:
+    """The median loss (t,) of all samples with a group at each checkpoint; NaN for none.
+
+    Those whose losses are not all numbers are left out.
+    """
+    rows = (group >= 0) & np.isfinite(trajectory).all(1)
+    if not rows.any():
+        return np.full(trajectory.shape[1], np.nan)
+    return np.asarray(np.median(trajectory[rows], axis=0), np.float64)
+
+
 def usual_change(trajectory: Curves) -> float:
     """Median of |first - last| over the samples with losses, in nats; 0 where there are none."""
     change = np.abs(trajectory[:, 0] - trajectory[:, -1])

@@ -128,7 +128,7 @@ def roc_band(
     return RocBand(rates, low, high, (float(area[0]), float(area[1])))
 
 
-def wilson(hits: int, n: int, z: float = 1.959963984540054) -> tuple[float, float]:
+def wilson(hits: float, n: float, z: float = 1.959963984540054) -> tuple[float, float]:
     """Wilson's interval of a share, by default at 95 %; (0, 1) where nothing was counted."""
     if n == 0:
         return 0.0, 1.0

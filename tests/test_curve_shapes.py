@@ -12,6 +12,7 @@ from core.curve_shapes import (
     LATE,
     NEVER,
     half_done,
+    median_curve,
     ribbons,
     shapes,
     usual_change,
@@ -54,6 +55,13 @@ def test_the_order_of_the_pool_changes_no_ribbon():
 def test_no_sample_with_a_group_gives_no_ribbon():
     found = ribbons(np.ones((4, 3)), np.full(4, -1))
     assert (len(found), found.middle.shape) == (0, (0, 3))
+
+
+def test_the_pools_curve_is_the_ribbon_of_one_group_of_all():
+    trajectory, group = curves(2)
+    whole = ribbons(trajectory, np.where(group >= 0, 0, -1))
+    np.testing.assert_array_equal(median_curve(trajectory, group), whole.middle[0])
+    assert np.isnan(median_curve(trajectory, np.full(len(group), -1))).all()
 
 
 def by_steps(curve, steps=20_000):

@@ -168,3 +168,16 @@ def duplicates(pool: str, threshold: float | None, by: Any) -> None:
             echo(f"  {sample_id[:8]}  {source:10}  {short(preview)}")
     extra = sum(len(rows) - 1 for rows in groups)
     echo(f"{len(groups):,} groups; {extra:,} samples repeat another")
+
+
+@cli.command()
+@click.argument("pool")
+@click.argument("sample_id")
+@click.option("--run", "run_id", required=True, help="The run whose checkpoints are asked.")
+def heat(pool: str, sample_id: str, run_id: str) -> None:
+    """Measure NLL and entropy of every response token of a sample, for the Reader page."""
+    from core import heat as on_demand
+
+    for role, found in on_demand.measure(pool, sample_id, run_id).items():
+        nll, entropy = found.nll.mean(), found.entropy.mean()
+        echo(f"{role}: {len(found.nll):,} tokens, NLL {nll:.4f}, entropy {entropy:.4f} nats/token")

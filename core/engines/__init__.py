@@ -80,6 +80,18 @@ class Engine(Protocol):
         """
         ...
 
+    def token_heat(
+        self, sample: Sample, template: Template, max_tokens: int
+    ) -> dict[str, NDArray[Any]]:
+        """NLL and entropy of every response token of one sample.
+
+        Returns arrays (t,): `text`, what each token adds to the response, empty for the first
+        parts of a character that is several tokens; `turn`, which response of the conversation
+        it belongs to, from 0; `nll` and `entropy` in nats. Their means are those of
+        `token_stats`. All are empty for an over-long sample.
+        """
+        ...
+
     def answer_token(
         self, samples: Sequence[Sample], wording: Wording, max_tokens: int
     ) -> dict[str, NDArray[Any]]:

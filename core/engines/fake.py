@@ -6,6 +6,7 @@ Numbers come from hashes of the text: stable across machines, meaningless for pe
 
 import hashlib
 import os
+import re
 import time
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -55,6 +56,24 @@ class FakeEngine:
             "n_tokens": n_tokens,
             "over_long": over_long,
             "vocabulary": np.full(len(samples), 1000),
+        }
+
+    def token_heat(
+        self, sample: Sample, template: Template, max_tokens: int
+    ) -> dict[str, NDArray[Any]]:
+        """A number a word and one for the end, around the sample's own means."""
+        stats = self.token_stats([sample], template, max_tokens)
+        parts = [*re.findall(r"\S+\s*", sample.response), "<end>"]
+        if stats["over_long"][0]:
+            parts = []
+        chance = np.random.default_rng(_seed(self.key, sample.sample_id, template))
+        wave = chance.uniform(0, 2, (2, len(parts)))
+        wave *= len(parts) / np.maximum(wave.sum(1, keepdims=True), 1e-12)  # mean 1
+        return {
+            "text": np.array(parts, object),
+            "turn": np.zeros(len(parts), np.int64),
+            "nll": stats["nll"] * wave[0],
+            "entropy": stats["entropy"] * wave[1],
         }
 
     def answer_token(

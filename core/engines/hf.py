@@ -226,8 +226,24 @@ class HFEngine:
 
         return gradients(self, samples, template, sketch, adam, max_tokens)
 
+    def token_heat(
+        self, sample: Sample, template: Template, max_tokens: int
+    ) -> dict[str, NDArray[Any]]:
+        """See `Engine.token_heat`."""
+        from core.engines.token_heat import token_heat
+
+        return token_heat(self, sample, template, max_tokens)
+
     def _means(self, batch: Sequence[Encoded]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Mean NLL and entropy of each sample of one batch."""
+        counts = np.array([int(e.scored[1:].sum()) for e in batch], np.int64)
+        row = np.repeat(np.arange(len(batch)), counts)
+        # float64 sums, so that a long answer's mean does not depend on the order of adding
+        nll, entropy = (np.bincount(row, x, len(batch)) / counts for x in self.per_token(batch))
+        return nll, entropy
+
+    def per_token(self, batch: Sequence[Encoded]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """NLL and entropy of all scored tokens of one batch, sample after sample, float64."""
         import torch
 
         ids, scored = pad(batch)
@@ -236,12 +252,7 @@ class HFEngine:
         targets = tokens[:, 1:][mask]  # token t+1 is predicted at position t
         with torch.inference_mode():
             nll, entropy = self._stats(tokens, mask, targets)
-        counts = scored[:, 1:].sum(1)
-        row = np.repeat(np.arange(len(batch)), counts)
-        # float64 sums, so that a long answer's mean does not depend on the order of adding
-        return tuple(
-            np.bincount(row, x.double().cpu().numpy(), len(batch)) / counts for x in (nll, entropy)
-        )  # type: ignore[return-value]
+        return nll.double().cpu().numpy(), entropy.double().cpu().numpy()
 
     def _stats(
         self, tokens: "torch.Tensor", mask: "torch.Tensor", targets: "torch.Tensor"

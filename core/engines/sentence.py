@@ -91,6 +91,12 @@ class SentenceEngine:
         """Not for an embedder: raises ModelError."""
         self._cannot("give the likelihood of a response")
 
+    def token_heat(
+        self, sample: Sample, template: Template, max_tokens: int
+    ) -> dict[str, NDArray[Any]]:
+        """Not for an embedder: raises ModelError."""
+        self._cannot("give the likelihood of a response")
+
     def response_lengths(self, samples: Sequence[Sample], template: Template) -> IntN:
         """Not for an embedder: raises ModelError."""
         self._cannot("tell a response from its prompt")

@@ -146,6 +146,27 @@ def run_columns(con: Connection, run_id: str) -> dict[str, NDArray[Any]]:
     return {name: _numbers(table.column(name)) for name in table.column_names}
 
 
+def run_scores(con: Connection, run_id: str) -> NDArray[np.float64]:
+    """The scores of a run in pool order, (n,), NaN where there is none; nothing else is read."""
+    query = f"SELECT value FROM {scores_table(run_id)} ORDER BY position"  # noqa: S608  (our id)
+    return _numbers(con.cursor().sql(query).to_arrow_table()["value"])
+
+
+def cell(con: Connection, run_id: str, column: str, position: int) -> float:
+    """One sample's number in a run; NaN where it has none, or the run has no such column."""
+    table = scores_table(run_id)
+    known = con.execute(
+        "SELECT count(*) FROM duckdb_columns() WHERE table_name = ? AND column_name = ?"
+        " AND data_type = 'DOUBLE'",
+        [table, column],
+    ).fetchone()
+    if not known or not known[0]:
+        return float("nan")
+    query = f'SELECT "{column}" FROM {table} WHERE position = ?'  # noqa: S608  (a known column)
+    row = con.execute(query, [position]).fetchone()
+    return float("nan") if row is None or row[0] is None else float(row[0])
+
+
 def _numbers(column: Any) -> NDArray[Any]:
     import pyarrow as pa
 

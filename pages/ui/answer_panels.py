@@ -115,6 +115,6 @@ def reliability(shown: Selection, answers: Answers) -> None:
         st.caption(
             f"The model gives its choice {100 * said:.0f} % on average and is right in"
             f" {100 * right:.0f} %. Over all bins what it says is off by"
-            f" {100 * expected_error(found):.0f} points (expected calibration error). Click a dot"
+            f" {100 * expected_error(found):.1f} points (expected calibration error). Click a dot"
             " to read its surest wrong answer."
         )

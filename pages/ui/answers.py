@@ -163,6 +163,6 @@ def table(answers: Answers, shown: Selection) -> None:
         "questions": number(format="localized"),
         "kept": number(format="localized", help=term("kept")),
         "right": number("right", format="%.0f %%", help="Share of questions answered right."),
-        "tokens": number("tokens", format="localized", help=term("tokens")),
+        "tokens": number("tokens", format="compact", help=term("tokens")),
     }
     st.dataframe(frame, hide_index=True, column_config=columns)

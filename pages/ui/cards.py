@@ -10,17 +10,12 @@ from numpy.typing import NDArray
 from core.methods import catalogue
 from core.selection import Selection
 from pages.ui import data
+from pages.ui.chat import conversation
 from pages.ui.glossary import term
 from pages.ui.recipe_bar import plain
 from pages.ui.state import state
 
 ROWS = 500  # the list shows this many and says so
-FOLD_CHARS = 1500
-ICONS = {
-    "user": ":material/person:",
-    "assistant": ":material/smart_toy:",
-    "system": ":material/settings:",
-}
 
 
 def sample_list(selection: Selection, key: str) -> None:
@@ -28,7 +23,7 @@ def sample_list(selection: Selection, key: str) -> None:
     subset = selection.subset
     sides = {
         f"Kept {len(subset.chosen):,}": subset.chosen,
-        f"Dropped {subset.n - len(subset.chosen):,}": _dropped(selection),
+        f"Dropped {subset.n - len(subset.chosen):,}": dropped(selection),
     }
     side = st.segmented_control(
         "Show",
@@ -64,7 +59,7 @@ def sample_list(selection: Selection, key: str) -> None:
         state().open(selection.ids[int(rows[0])])
 
 
-def _dropped(selection: Selection) -> NDArray[np.int64]:
+def dropped(selection: Selection) -> NDArray[np.int64]:
     """Dropped samples: those with a score first, best first, then those without one."""
     rows = np.flatnonzero(~selection.subset.mask)
     value = selection.scores.value[rows]
@@ -111,22 +106,12 @@ def sample_card(selection: Selection) -> None:
             st.badge("kept" if kept else "dropped", color="primary" if kept else "gray")
             st.caption(f"{plain(sample.source)} · {sample.sample_id}")
         st.caption(plain(_why(selection, row)))
-        for turn in sample.turns:
-            with st.chat_message(turn.role, avatar=ICONS[turn.role]):
-                _text(turn.content)
+        conversation(sample.turns, rendered=False)
         _numbers(selection, row)
         shown = {k: v for k, v in sample.meta.items() if v not in (None, "")}
         if shown:
             with st.expander("Meta columns"):
                 st.json(shown)
-
-
-def _text(text: str) -> None:
-    """Plain text, never markup: what a sample says must not act on the page."""
-    st.text(text[:FOLD_CHARS] + ("…" if len(text) > FOLD_CHARS else ""))
-    if len(text) > FOLD_CHARS:
-        with st.expander(f"All {len(text):,} characters"):
-            st.text(text)
 
 
 def _why(selection: Selection, row: int) -> str:

@@ -54,8 +54,7 @@ def _curves(run_id: str, params: str, _shown: Selection) -> Curves:
     trajectory, group = _shown.columns["trajectory"], _shown.scores.group
     assert group is not None  # the method gives clusters
     found = curve_shapes.ribbons(trajectory, group)
-    whole = curve_shapes.ribbons(trajectory, np.where(group >= 0, 0, -1))
-    pool = whole.middle[0] if len(whole) else np.full(trajectory.shape[1], np.nan)
+    pool = curve_shapes.median_curve(trajectory, group)
     change = curve_shapes.usual_change(trajectory[group >= 0])
     return Curves(found, curve_shapes.shapes(found.middle, pool, change), pool, group)
 

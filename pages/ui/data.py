@@ -7,14 +7,13 @@ changed by who reads them.
 
 from collections.abc import Callable, Sequence
 from functools import wraps
-from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from core import config, export, selection, store
+from core import config, selection, store
 from core.domain import Sample
 from core.errors import SFTLensError
 from core.recipe import Recipe
@@ -186,17 +185,3 @@ def map_rows(map_id: str) -> dict[str, NDArray[Any]]:
 def _map_rows(at: tuple[str, int], map_id: str) -> dict[str, NDArray[Any]]:
     with store.connect() as con:
         return stored_maps.map_rows(con, map_id)
-
-
-def make_files(recipe: Recipe, layout: export.Layout) -> tuple[Path, dict[str, Any]]:
-    """Export into the cache; returns the folder and the manifest."""
-    parts = [recipe.key, layout.shape, layout.file]
-    parts += ["scores"] * layout.scores + ["rejected"] * layout.rejected
-    folder = config.folder("exports") / "-".join(parts)
-    return folder, export.export(recipe, layout, folder)
-
-
-@told
-def export_preview(recipe: Recipe, layout: export.Layout, rows: int) -> list[dict[str, Any]]:
-    """The first records that an export would write."""
-    return export.preview(select(recipe), layout, rows)

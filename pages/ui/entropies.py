@@ -27,13 +27,19 @@ def plane(selection: Selection) -> None:
         on_box=lambda x0, x1, y0, y1: keep_box(run, x0, x1, y0, y1),
         on_click=open_sample(selection),
     )
-    counted = int((np.isfinite(base) & np.isfinite(calibrated)).sum())
-    drawn = sum(
-        len(entropy.evenly(np.flatnonzero(np.isfinite(base) & np.isfinite(calibrated) & side)))
-        for side in (kept, ~kept)
-    )
-    some = f" Shades count all {counted:,} samples, dots are {drawn:,} of them." * (drawn < counted)
-    st.caption(f"Drag a box to keep what lies in it; click a dot to read it.{some}")
+    finite = np.isfinite(base) & np.isfinite(calibrated)
+    drawn = [entropy.evenly(np.flatnonzero(finite & side)) for side in (kept, ~kept)]
+    _said(int(finite.sum()), sum(map(len, drawn)))
+
+
+def _said(counted: int, drawn: int) -> None:
+    """What to do on the plane, and what it leaves out."""
+    text = "Drag a box to keep what lies in it; click a dot to read it."
+    if drawn < counted:
+        text += f" Shades count all {counted:,} samples, dots are {drawn:,} of them."
+    if counted > entropy.MANY:
+        text += " The squares at the rim also count the 1 in 1,000 beyond either end."
+    st.caption(text)
 
 
 def keep_box(run: str, x0: float, x1: float, y0: float, y1: float) -> None:

@@ -28,7 +28,7 @@ def open_page(title: str) -> None:
         page_title=f"{title} · SFTLens",
         page_icon=str(ICON),
         layout="wide",
-        initial_sidebar_state="expanded",
+        initial_sidebar_state="auto",
     )
     address.take()
     with st.sidebar:

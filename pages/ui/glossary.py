@@ -47,6 +47,25 @@ TERMS = {
     " the share that is right. A model that knows what it knows lies on the diagonal.",
     "teacher": "The paper trains easy and middle questions on their bare answers and asks a larger"
     " model to reason only about the hard ones.",
+    "dispersion": "How far the model's own answers to an instruction lie from their centre: the"
+    " mean squared distance of their unit vectors. 0: they all say the same.",
+    "anisotropy": "The share of the answers' spread outside its main direction. Near 0 they differ"
+    " in one way only; higher, in several.",
+    "lambda": "The score is (1 − λ) dispersion + λ anisotropy. Dispersion is often a few hundredths"
+    " where anisotropy is several tenths.",
+    "central": "The answer with the highest cosines to the others: what the model mostly says.",
+    "cosine": "How alike two answers are to the model: 1 is the same direction, 0 unrelated.",
+    "cloud": "The answers on the two directions in which they differ most, a PCA of their vectors."
+    " Lines lead to their centre.",
+    "similarity": "How far a sample's gradient points the way of a query's: the cosine, summed over"
+    " checkpoints. Higher means training on it would help the query more.",
+    "served": "A query is served when at least one kept sample is nearer to it than this share of"
+    " all pairs of a sample and a query.",
+    "selector": "A policy that chooses by the queries. All of them choose here from what the rules"
+    " leave, at this recipe's budget.",
+    "distance": "Transport (the paper's): the least mean 1 − similarity when every sample carries"
+    " the same mass and every query receives the same. Nearest: the mean over queries of"
+    " 1 − similarity of the nearest chosen sample.",
     "recipe": "Rules, ranking, policy and budget together. The same recipe on the same run keeps"
     " the same samples.",
     "search": "Looks for the text in every turn of every sample, in upper or lower case.",
@@ -64,6 +83,27 @@ TERMS = {
     "spearman": "How alike two orders are: 1 the same, 0 unrelated, −1 turned around.",
     "health": "What is missing, the same for all, tied, or only length; and whether another seed"
     " would say the same.",
+    "plain": "Every character as it stands in the sample. Off: markdown is drawn, and whatever"
+    " could act (links, images, HTML) is shown as text.",
+    "trace": "Each step of the recipe in order, and by how much this sample passed or missed it.",
+    "percentile": "The share of the other samples that are lower (or higher), in the pool and among"
+    " samples of the same source.",
+    "neighbours": "The samples whose instructions mean most nearly the same, by the cosine of their"
+    " embeddings on the pool's map.",
+    "heat": "NLL: how unlikely the model found this token. Entropy: how unsure it was before it."
+    " Both in nats, under the checkpoints of the run.",
+    "reviewer": "Stands with each verdict. It is kept in the store and in this session, nowhere"
+    " else.",
+    "blind": "Hides score, fate and the verdicts of others while you judge, so that they do not"
+    " sway you.",
+    "strata": "Kept and dropped are random draws, so their shares hold for all of them. Borderline"
+    " and disagreement are chosen, and enter no estimate.",
+    "precision": "The share of good samples among the kept, from a random draw of them. Unsure"
+    " verdicts are left out; the pale bar shows how far they could move it.",
+    "loss": "The share of good samples among the dropped: what the recipe loses.",
+    "interval": "Wilson's 95 % interval, narrower as more of the stratum is judged; when all of it"
+    " is, no doubt is left.",
+    "kappa": "Cohen's kappa: agreement of two reviewers beyond chance. 1 is full, 0 is chance.",
     "map": "Samples that are alike lie close together; the axes mean nothing. A lasso makes a rule,"
     " a click opens the sample.",
 }

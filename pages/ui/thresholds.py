@@ -107,26 +107,21 @@ def range_slider(value: FloatN, column: str, run: str, label: str, key: str) -> 
 
     def move() -> None:
         low, high = (round(float(end), 9) for end in st.session_state[key])
-        moved = Range(
-            column=column,
-            run=run,
-            low=None if low <= first else low,
-            high=None if high >= last else high,
-        )
+        open_ends = {"low": None if low <= first else low, "high": None if high >= last else high}
+        moved = rule.model_copy(update=open_ends)
         # an end at 0 is one too
         state().add_rule(moved) if ends(moved) else state().drop_rule(moved)
 
     low = first if rule.low is None else min(last, max(first, rule.low))
     high = last if rule.high is None else max(first, min(last, rule.high))
     show(key, (min(low, high), high))
-    digits = max(0, -math.floor(math.log10(step)))
     st.slider(
         f"Keep {_inside(label)} between",
         first,
         last,
         step=step,
         key=key,
-        format=f"%.{digits}f",
+        format=f"%.{max(0, -math.floor(math.log10(step)))}f",
         on_change=move,
         help=term("rule"),
     )

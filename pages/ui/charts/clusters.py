@@ -62,6 +62,8 @@ def _level(figure: "go.Figure", level: float, palette: Palette) -> None:
         annotation={
             "text": f"water level {level:,.0f}" if level >= 10 else f"water level {level:.1f}",
             "font": {"color": palette.threshold},
+            "bgcolor": palette.background,
+            "opacity": 0.9,
         },
         annotation_position="top right",
     )

@@ -44,7 +44,7 @@ def by_correctness(
     figure.add_hline(0, line={"color": palette.muted, "width": 1})
     figure.update_layout(barmode="overlay", bargap=0)
     figure.update_xaxes(title="entropy of the first answer token (nats)")
-    ticks = -(-most // 2) * np.arange(-2, 3)
+    ticks = _round_down(-(-most // 2)) * np.arange(-2, 3)
     figure.update_yaxes(
         title="wrong ← questions → right",
         range=[-1.08 * most, HEADROOM * most],
@@ -52,6 +52,12 @@ def by_correctness(
         ticktext=[f"{abs(t):,}" for t in ticks],
     )
     return dressed(figure, palette, 360)
+
+
+def _round_down(step: int) -> int:
+    """The first digit of a whole number, the others 0."""
+    digit = int("1".ljust(len(str(step)), "0"))
+    return step // digit * digit
 
 
 def _side(

@@ -10,7 +10,8 @@ from pages.ui.charts import FloatN, IntN, MaskN, Palette, dressed
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-DOTS = 1500  # on each side; more are shown as a sample of them, and the page says so
+DOTS = 700  # on each side; more are shown as a sample of them, and the page says so
+MANY = 5000  # samples whose shades are finer, and whose few extremes count at the rim
 NAMES = (  # [above or below the median of y][left or right of the median of x]
     ("certain before and after", "gained certainty"),
     ("lost certainty", "uncertain before and after"),
@@ -27,8 +28,8 @@ def entropy_density(
     """Where samples lie: entropy under the base model (x) and after calibration (y), in nats.
 
     Medians cut the plane into four named quadrants; on the diagonal nothing changed. Shades
-    count all samples, dots are single ones: at most `DOTS` a side, evenly taken, their row in
-    `customdata`. `box` holds the rules' ends on either axis.
+    count all samples, those beyond the axes at the rim; dots are single ones: at most `DOTS` a
+    side, evenly taken, their row in `customdata`. `box` holds the rules' ends on either axis.
     """
     import plotly.graph_objects as go
 
@@ -36,11 +37,45 @@ def entropy_density(
     if not finite.any():
         return None
     x, y = base[finite], calibrated[finite]
-    low, high = float(min(x.min(), y.min())), float(max(x.max(), y.max()))
-    pad = 0.04 * (high - low) or 0.1
-    edges = equal_edges(low - pad, high + pad, 40 if len(x) < 5000 else 80)
+    edges = _edges(x, y)
     figure = go.Figure()
     _shades(figure, density(x, y, edges), edges, palette)
+    _dots(figure, base, calibrated, finite, kept, palette)
+    middle = float(np.median(x)), float(np.median(y))
+    _quadrants(figure, middle, quarters(x, y, middle), palette)
+    for draw, places in zip((figure.add_vline, figure.add_hline), box, strict=True):
+        for at in places:
+            draw(at, line={"color": palette.threshold, "width": 2})
+    span = [edges[0], edges[-1]]
+    figure.update_xaxes(title="entropy, base model (nats per response token)", range=span)
+    figure.update_yaxes(title="entropy, calibrated model", range=span)
+    return dressed(figure, palette, 540)
+
+
+def _edges(x: FloatN, y: FloatN) -> FloatN:
+    """One scale for both axes, over all samples, or all but 2 in 1,000 of many."""
+    many = len(x) > MANY
+    tails = [0.001, 0.999] if many else [0.0, 1.0]
+    ends = np.quantile(np.stack([x, y]), tails, axis=1)
+    low, high = float(ends[0].min()), float(ends[1].max())
+    pad = 0.04 * (high - low) or 0.1
+    return equal_edges(low - pad, high + pad, 60 if many else 40)
+
+
+def evenly(rows: IntN) -> IntN:
+    """At most `DOTS` of these rows, at equal distances."""
+    return rows[:: max(1, -(-len(rows) // DOTS))]
+
+
+def _dots(
+    figure: "go.Figure",
+    base: FloatN,
+    calibrated: FloatN,
+    finite: MaskN,
+    kept: MaskN,
+    palette: Palette,
+) -> None:
+    """Single samples, the kept ones in front."""
     for name, mask, colour, size in (
         ("dropped", ~kept, palette.muted, 4),
         ("kept", kept, palette.kept, 6),
@@ -55,20 +90,6 @@ def entropy_density(
             marker={"color": colour, "size": size, "opacity": 0.8},
             hovertemplate=f"{name}: base %{{x:.3f}}, calibrated %{{y:.3f}} nats<extra></extra>",
         )
-    middle = float(np.median(x)), float(np.median(y))
-    _quadrants(figure, middle, quarters(x, y, middle), palette)
-    for draw, places in zip((figure.add_vline, figure.add_hline), box, strict=True):
-        for at in places:
-            draw(at, line={"color": palette.threshold, "width": 2})
-    span = [edges[0], edges[-1]]
-    figure.update_xaxes(title="entropy, base model (nats per response token)", range=span)
-    figure.update_yaxes(title="entropy, calibrated model", range=span)
-    return dressed(figure, palette, 500)
-
-
-def evenly(rows: IntN) -> IntN:
-    """At most `DOTS` of these rows, at equal distances."""
-    return rows[:: max(1, -(-len(rows) // DOTS))]
 
 
 def _shades(figure: "go.Figure", counts: IntN, edges: FloatN, palette: Palette) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from core.curves import RocBand
 from core.reliability import Reliability
 from pages.ui.charts import FloatN, Palette, dressed
+from pages.ui.charts.trajectories import clear
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -29,16 +30,7 @@ def roc(
         return None
     figure = go.Figure()
     _diagonal(figure, "random", palette)
-    figure.add_scatter(
-        x=np.r_[band.wrong_rate, band.wrong_rate[::-1]],
-        y=np.r_[band.high, band.low[::-1]],
-        fill="toself",
-        fillcolor=palette.density[1].replace("0.75", "0.2"),
-        line={"width": 0},
-        mode="lines",
-        name="95 % of a bootstrap",
-        hoverinfo="skip",
-    )
+    _interval(figure, band, palette)
     some = np.unique(np.linspace(0, len(threshold) - 1, POINTS).astype(int))
     figure.add_scatter(
         x=wrong_rate[some],
@@ -81,20 +73,39 @@ def reliability(found: Reliability, rows: Sequence[int], palette: Palette) -> "g
             "line": {"width": 0},
             "opacity": 1,
         },
-        error_y={
-            "type": "data",
-            "symmetric": False,
-            "array": found.high - found.right,
-            "arrayminus": found.right - found.low,
-            "color": palette.muted,
-            "thickness": 1.2,
-            "width": 4,
-        },
+        error_y=_bars(found, palette),
         hovertemplate="said %{x:.0%}, right %{y:.0%} of %{customdata[1]:,} answers<extra></extra>",
     )
     figure.update_xaxes(title="probability of the answer that was chosen", tickformat=".0%")
     figure.update_yaxes(title="share answered right", tickformat=".0%")
     return _square(figure, palette)
+
+
+def _bars(found: Reliability, palette: Palette) -> dict[str, object]:
+    """Wilson's intervals around the shares."""
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": found.high - found.right,
+        "arrayminus": found.right - found.low,
+        "color": palette.muted,
+        "thickness": 1.2,
+        "width": 4,
+    }
+
+
+def _interval(figure: "go.Figure", band: RocBand, palette: Palette) -> None:
+    """The band of a bootstrap, as an area."""
+    figure.add_scatter(
+        x=np.r_[band.wrong_rate, band.wrong_rate[::-1]],
+        y=np.r_[band.high, band.low[::-1]],
+        fill="toself",
+        fillcolor=clear(palette.muted, 0.2),
+        line={"width": 0},
+        mode="lines",
+        name="95 % of a bootstrap",
+        hoverinfo="skip",
+    )
 
 
 def _diagonal(figure: "go.Figure", name: str, palette: Palette) -> None:
