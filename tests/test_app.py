@@ -9,8 +9,8 @@ from streamlit.testing.v1 import AppTest
 
 from core import config, pools, runs
 from core.domain import RunSpec
+from core.loaded import Loaded
 from core.methods import build, catalogue
-from core.methods.differential_entropy import DifferentialEntropy
 from pages.ui.glossary import TERMS
 from pages.ui.navigation import ENTRIES
 
@@ -173,15 +173,15 @@ def test_a_policy_and_its_parameters_are_part_of_the_recipe():
 
 def scored_in_groups(monkeypatch):
     """The scores of the run, with three bands and three queries as other methods give them."""
-    score = DifferentialEntropy.score
+    asked = Loaded.scores
 
-    def grouped(self, x):
-        scores = score(self, x)
+    def grouped(self, params):
+        scores = asked(self, params)
         n = len(scores.value)
         near = np.cos(np.arange(n * 3)).reshape(n, 3).astype(np.float32)
         return replace(scores, group=np.arange(n) % 3, similarity=near)
 
-    monkeypatch.setattr(DifferentialEntropy, "score", grouped)
+    monkeypatch.setattr(Loaded, "scores", grouped)
 
 
 @pytest.mark.usefixtures("scored")
