@@ -10,7 +10,7 @@ from core import pools, runs, store
 from core.domain import RunSpec, Scores
 from core.recipe import Distinct, Pin, Recipe
 from core.rules import Among, Range, Search
-from core.standing import Standing
+from core.standing import Standing, shown
 from core.store import pools as stored_pools
 from core.store import runs as stored_runs
 from core.store.standing import standings
@@ -48,7 +48,7 @@ def decided(n=20, seed=0, group=None, values=None, pinned=((), ()), duplicates=N
 
 
 def by_name(d, row, pinned=None):
-    return {step.name.split(" “")[0]: step for step in trace(d, row, pinned)}
+    return {step.name.split(":")[0]: step for step in trace(d, row, pinned)}
 
 
 def test_a_rank_counts_the_scored_samples_from_the_highest():
@@ -185,6 +185,14 @@ def test_a_minus_is_a_minus_and_zero_has_none():
     assert by_name(d, 4)["rule 1"].detail == "passed by 7.5 (it has −1.5)"
     d.columns["drop"][:] = -0.0
     assert by_name(d, 4)["rule 1"].detail == "passed by 9 (it has 0)"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.12341, "0.1234"), (-0.5, "−0.5"), (-0.0, "0"), (1e-7, "1e−07"), (12345.6, "12,346")],
+)
+def test_a_number_has_four_digits_and_thousands_apart(value, text):
+    assert shown(value) == text
 
 
 @pytest.mark.parametrize(
