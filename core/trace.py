@@ -35,6 +35,7 @@ class Decided:
     """A recipe's decision on a pool, as its selection holds it. Arrays are in pool order, (n,).
 
     `values`: by slot of a rule, the sample's number where `columns` does not have the column.
+    `hands`: rows that are pinned, which the budget does not decide on.
     """
 
     recipe: Recipe
@@ -44,6 +45,7 @@ class Decided:
     source: IntN
     sources: Sequence[str]
     values: Mapping[str, float] = field(default_factory=dict)
+    hands: IntN = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 def headline(d: Decided, row: int, pinned: bool | None = None) -> str:
@@ -150,7 +152,7 @@ def _budget(d: Decided, row: int, pinned: bool | None) -> Step:
     """The budget line, of the sample's group where the policy draws one a group."""
     if pinned and d.subset.mask[row]:
         return Step("budget", None, "kept by hand comes first and takes its part")
-    inside = running(d.subset)
+    inside = running(d.subset, d.hands)
     if not inside[row]:
         return Step("budget", None, f"not reached ({d.recipe.budget})")
     where = ""

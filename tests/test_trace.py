@@ -44,7 +44,9 @@ def decided(n=20, seed=0, group=None, values=None, pinned=((), ()), duplicates=N
         duplicates,
         tuple(np.array(p, np.int64) for p in pinned),
     )
-    return Decided(made, scores, apply(made, scores, facts), columns, source, SOURCES, values or {})
+    subset = apply(made, scores, facts)
+    hands = np.array([row for rows in pinned for row in rows], np.int64)
+    return Decided(made, scores, subset, columns, source, SOURCES, values or {}, hands)
 
 
 def by_name(d, row, pinned=None):
@@ -150,6 +152,16 @@ def test_a_hand_is_a_step_of_its_own():
     assert by_name(d, 1, True)["budget"].passed is None
     assert headline(d, 2, False) == "dropped: dropped by hand"
     assert by_name(d, 2, False)["by hand"].passed is False
+
+
+def test_a_hand_does_not_move_the_budget_line():
+    value = decided().scores.value
+    low = int(np.nanargmin(value))
+    pins = (Pin(sample_id="0" * 20, keep=True),)
+    d = decided(pinned=((low,), ()), pins=pins, budget="4")
+    taken = d.subset.chosen[1:]
+    step = by_name(d, int(taken[0]))["budget"]
+    assert step.detail.startswith(f"budget line at score {value[taken].min():.4g}; ")
 
 
 def test_near_duplicates_and_quotas_tell_who_came_first():
