@@ -2,9 +2,10 @@
 
 import streamlit as st
 
-from pages.ui import overview, sources
-from pages.ui.charts import bars, distributions
+from pages.ui import overview, score_health, sources
+from pages.ui.charts import bars
 from pages.ui.frame import need_selection, open_page
+from pages.ui.glossary import term
 from pages.ui.panels import chart, palette
 
 open_page("Overview")
@@ -13,21 +14,21 @@ selection = need_selection()
 overview.sentence(selection)
 overview.numbers(selection)
 
-left, right = st.columns([1, 1], gap="large")
+left, right = st.columns([3, 2], gap="large")
 with left:
     chart(
         "Kept by source",
         lambda: bars.shares(*sources.shares(selection), palette()),
         "overview_sources",
         empty="The pool has no sources.",
+        about=term("matched"),
+        on_click=sources.keep_only(selection),
     )
+    st.caption("Click a bar to keep only that source.")
 with right:
-    chart(
-        "Score",
-        lambda: distributions.histogram(
-            selection.scores.value, selection.subset.mask, (), "score", palette()
-        ),
-        "overview_score",
-        empty="No sample has a score. See the reasons below.",
-    )
     overview.reasons(selection)
+
+st.subheader("The scores", anchor=False, help=term("score"))
+overview.scores(selection)
+st.subheader("Can they be trusted?", anchor=False, help=term("health"))
+score_health.table(selection)

@@ -5,6 +5,7 @@ matters, and equal scores count half, as mid ranks do.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,17 @@ from numpy.typing import NDArray
 from core.domain import FloatN, IntN, MaskN
 
 FEWEST = 10  # samples of a category below which its curve is not drawn
+LEVELS = 2000  # different scores that a bootstrap tells apart; more are put into as many bins
+
+
+@dataclass(frozen=True)
+class RocBand:
+    """A ROC curve at some false positive rates (g,), with what a bootstrap says of it."""
+
+    wrong_rate: FloatN  # false positives
+    low: FloatN  # true positives, lower end
+    high: FloatN  # upper end
+    auc: tuple[float, float]  # interval of the area
 
 
 def roc_auc(score: FloatN, right: MaskN) -> float:
@@ -79,6 +91,43 @@ def auc_interval(
     return float(low), float(high)
 
 
+def roc_band(
+    score: FloatN,
+    right: MaskN,
+    chance: np.random.Generator,
+    draws: int = 1000,
+    level: float = 0.95,
+    points: int = 101,
+) -> RocBand:
+    """Percentile bootstrap of the curve, right and wrong ones drawn apart; NaN for one class.
+
+    What is drawn is how many stand at each level of the score, so the cost does not grow with n.
+    More than `LEVELS` different scores become as many bins of equally many, which moves the area
+    by less than 1 / LEVELS.
+    """
+    right = np.asarray(right, bool)
+    group, n_levels = _levels(score)
+    if n_levels > LEVELS:
+        rank = np.cumsum(np.bincount(group)) - 1
+        group, n_levels = rank[group] * LEVELS // len(group), LEVELS
+    rates = np.linspace(0.0, 1.0, points)
+    tally = _tally(group, right, n_levels)
+    if not tally.sum(1).all():
+        nothing = np.full(points, np.nan)
+        return RocBand(rates, nothing, nothing, (np.nan, np.nan))
+    wrong, hits = (
+        chance.multinomial(int(row.sum()), row / row.sum(), draws)[:, ::-1].cumsum(1) / row.sum()
+        for row in tally
+    )  # rates (draws, levels), from the highest score down
+    wrong, hits = (np.hstack([np.zeros((draws, 1)), rate]) for rate in (wrong, hits))
+    curves = np.array([_at(rates, x, y) for x, y in zip(wrong, hits, strict=True)])
+    areas = (np.diff(wrong) * (hits[:, 1:] + hits[:, :-1]) / 2).sum(1)
+    ends = [(1 - level) / 2, (1 + level) / 2]
+    low, high = np.quantile(curves, ends, axis=0)
+    area = np.quantile(areas, ends)
+    return RocBand(rates, low, high, (float(area[0]), float(area[1])))
+
+
 def wilson(hits: float, n: float, z: float = 1.959963984540054) -> tuple[float, float]:
     """Wilson's interval of a share, by default at 95 %; (0, 1) where nothing was counted."""
     if n == 0:
@@ -106,3 +155,12 @@ def _area(level: IntN, right: MaskN, n_levels: int) -> float:
     wrong, hits = _tally(level, right, n_levels)
     pairs = wrong.sum() * hits.sum()
     return float(hits @ (np.cumsum(wrong) - wrong / 2) / pairs) if pairs else np.nan
+
+
+def _at(rates: FloatN, x: FloatN, y: FloatN) -> FloatN:
+    """A curve of rising steps at some rates: its highest point there, or the line between two."""
+    after = np.searchsorted(x, rates, side="right")
+    before, after = after - 1, np.minimum(after, len(x) - 1)
+    width = x[after] - x[before]
+    part = np.divide(rates - x[before], width, out=np.zeros_like(rates), where=width > 0)
+    return y[before] + part * (y[after] - y[before])

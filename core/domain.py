@@ -144,11 +144,11 @@ class Scores:
 
     def reasons(self) -> list[str | None]:
         """Why each sample has no score, or None where it has one. First reason wins."""
-        out: list[str | None] = [None] * len(self.value)
-        for reason, mask in self.excluded.items():
-            for i in np.flatnonzero(mask):
-                out[i] = out[i] or reason
-        return out
+        code = np.zeros(len(self.value), np.int64)
+        for number, mask in enumerate(self.excluded.values(), start=1):
+            code[np.asarray(mask, bool) & (code == 0)] = number
+        names = np.array([None, *self.excluded], object)
+        return list(names[code])
 
 
 @dataclass(frozen=True)

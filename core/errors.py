@@ -9,7 +9,8 @@ SFTLensError
 ├── BudgetError      a budget or a policy cannot be met
 ├── RunError         a run cannot start, or is not there
 ├── StoreError       the DuckDB file is locked, damaged or of another schema
-└── ManifestError    a manifest cannot be read or replayed
+├── ManifestError    a manifest cannot be read or replayed
+└── HubError         an export cannot be sent to the hub
 """
 
 _UNSET = object()
@@ -70,3 +71,7 @@ class StoreError(SFTLensError):
 
 class ManifestError(SFTLensError):
     """A manifest cannot be read or replayed."""
+
+
+class HubError(SFTLensError):
+    """An export cannot be sent to the hub."""

@@ -1,32 +1,27 @@
 """A subset as files a trainer reads, with a manifest from which the same bytes are made again."""
 
-import hashlib
 import json
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from core import files, links, runs, store
+from core import companions, files, links, store
 from core.errors import ManifestError
-from core.policies import build
+from core.manifest import manifest, seeds
 from core.recipe import Recipe
 from core.rules import Range
 from core.selection import Selection, select
 from core.store import pools
-from core.trainer_shapes import SHAPES, Shape, loses_turn, schema
-
-if TYPE_CHECKING:
-    pass
+from core.trainer_shapes import SHAPES, Shape, alternates, loses_turn, schema
 
 FileKind = Literal["jsonl", "parquet"]
 CHUNK = 2048  # samples in memory at a time
-MANIFEST = 1  # version of the manifest's own layout
 
 
 @dataclass(frozen=True)
@@ -37,6 +32,16 @@ class Layout:
     file: FileKind = "jsonl"
     scores: bool = False  # adds sftlens_id, sftlens_score and sftlens_reason to each record
     rejected: bool = False  # writes the rejected side too
+    extras: bool = False  # writes what trainers load it with, a dataset card and a report
+
+
+@dataclass
+class _Seen:
+    """What the records of one file turned out to have."""
+
+    notes: Counter[str] = field(default_factory=Counter)
+    columns: set[str] = field(default_factory=set)
+    uneven: int = 0  # conversations in which turns do not alternate
 
 
 def export(recipe: Recipe, layout: Layout, out: Path) -> dict[str, Any]:
@@ -54,22 +59,37 @@ def export(recipe: Recipe, layout: Layout, out: Path) -> dict[str, Any]:
     if layout.rejected:
         sides[f"rejected.{layout.file}"] = np.flatnonzero(~subset.mask)
     written: dict[str, Any] = {}
-    notes: Counter[str] = Counter()
+    seen = {name: _Seen() for name in sides}
     try:
-        _check_folder(out, list(sides))
+        _check_folder(out, [*sides, *(companions.NAMES if layout.extras else ())])
         with ExitStack() as stack:  # no file gets its name before all of them are whole
             for name, rows in sides.items():
                 part = stack.enter_context(files.whole(out / name))
-                _write(part, _records(selection, layout, rows.tolist(), notes), layout)
-                written[name] = {"rows": len(rows), **_digest(part)}
+                _write(part, _records(selection, layout, rows.tolist(), seen[name]), layout)
+                written[name] = {"rows": len(rows), **files.digest(part)}
+            for name, text in _beside(selection, layout, written, next(iter(seen.values()))):
+                part = stack.enter_context(files.whole(out / name))
+                part.write_text(text, "utf8", newline="\n")
+                written[name] = {"rows": text.count("\n"), **files.digest(part)}
             (out / "manifest.json").unlink(missing_ok=True)  # it speaks of the files before
-        manifest = _manifest(selection, layout, written, notes)
-        files.write_json(out / "manifest.json", manifest)
+        notes = sum((side.notes for side in seen.values()), Counter[str]())
+        made = manifest(selection, vars(layout), written, notes)
+        files.write_json(out / "manifest.json", made)
     except OSError as error:
         do = "Free some space, or give another folder: --out DIR."
         got = error.strerror or str(error)
         raise ManifestError(out, "the files cannot be written", got=got, do=do) from error
-    return manifest
+    return made
+
+
+def _beside(
+    selection: Selection, layout: Layout, written: dict[str, Any], seen: _Seen
+) -> list[tuple[str, str]]:
+    """File name and text of what goes beside the records, of which the subset has what is seen."""
+    if not layout.extras:
+        return []
+    told = (selection, layout.shape, dict(written), seen.columns, seen.uneven)
+    return list(companions.companions(*told, seeds(selection)).items())
 
 
 def _check_folder(out: Path, names: Sequence[str]) -> None:
@@ -84,7 +104,7 @@ def _check_folder(out: Path, names: Sequence[str]) -> None:
 
 def preview(selection: Selection, layout: Layout, rows: int) -> list[dict[str, Any]]:
     """The first records that `export` would write into the subset."""
-    return list(_records(selection, layout, selection.subset.chosen[:rows].tolist(), Counter()))
+    return list(_records(selection, layout, selection.subset.chosen[:rows].tolist(), _Seen()))
 
 
 def command(recipe: Recipe, layout: Layout, out: str) -> str:
@@ -98,7 +118,8 @@ def command(recipe: Recipe, layout: Layout, out: str) -> str:
     else:
         words = _spelled(recipe)
     words += ["--shape", layout.shape, "--file", layout.file]
-    words += ["--scores"] * layout.scores + ["--rejected"] * layout.rejected
+    switches = {"--scores": layout.scores, "--rejected": layout.rejected, "--extras": layout.extras}
+    words += [word for word, on in switches.items() if on]
     return shlex.join([*words, "--out", out])
 
 
@@ -116,7 +137,7 @@ def _spelled(recipe: Recipe) -> list[str]:
 
 
 def _records(
-    selection: Selection, layout: Layout, rows: Sequence[int], notes: Counter[str]
+    selection: Selection, layout: Layout, rows: Sequence[int], seen: _Seen
 ) -> Iterator[dict[str, Any]]:
     """Records of these rows in the layout's shape, a chunk of texts in memory at a time."""
     for start in range(0, len(rows), CHUNK):
@@ -127,8 +148,10 @@ def _records(
             )
         for row, sample in zip(chunk, samples, strict=True):
             if loses_turn(sample, layout.shape):
-                notes["user turn after the last answer left out"] += 1
+                seen.notes["user turn after the last answer left out"] += 1
             record = SHAPES[layout.shape](sample)
+            seen.columns.update(record)
+            seen.uneven += not alternates(sample)
             yield record | (_score_columns(selection, row) if layout.scores else {})
 
 
@@ -159,42 +182,3 @@ def _write(path: Path, records: Iterator[dict[str, Any]], layout: Layout) -> Non
                 writer.write_table(pa.Table.from_pylist(chunk, columns))
                 chunk = []
         writer.write_table(pa.Table.from_pylist(chunk, columns))
-
-
-def _digest(path: Path) -> dict[str, Any]:
-    with path.open("rb") as handle:
-        digest = hashlib.file_digest(handle, "sha256").hexdigest()
-    return {"bytes": path.stat().st_size, "sha256": digest}
-
-
-def _manifest(
-    selection: Selection, layout: Layout, written: dict[str, Any], notes: Counter[str]
-) -> dict[str, Any]:
-    """All that is needed to make the files again. No clock, no path: equal exports are equal."""
-    run, subset = selection.run, selection.subset
-    return {
-        "manifest": MANIFEST,
-        "pool": {"name": run.pool, "fingerprint": run.fingerprint, "samples": run.n},
-        "run": {"run_id": run.run_id, "method": run.method, "params": run.params, "card": run.card},
-        "recipe": selection.recipe.plain(),
-        "recipe_key": selection.recipe.key,
-        "layout": vars(layout),
-        "counts": {
-            "samples": len(subset.chosen),
-            "response_tokens": subset.tokens,
-            "by_reason": subset.counts(),
-        },
-        "notes": dict(notes),
-        "policy_notes": list(subset.notes),
-        "files": written,
-        "seeds": _seeds(selection),
-        "versions": runs.versions(),
-    }
-
-
-def _seeds(selection: Selection) -> dict[str, Any]:
-    """Every seed that the subset depends on; that of the policy by the name `policy_seed`."""
-    recipe = selection.recipe
-    policy = build(recipe.policy, recipe.policy_params).model_dump()
-    seeds = {k: v for k, v in selection.run.params.items() if k.endswith("seed")}
-    return seeds | {f"policy_{k}": v for k, v in policy.items() if k.endswith("seed")}

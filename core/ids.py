@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from core.domain import IntN
 
 LETTERS = 13  # hex digits that make 52 bits, which a float64 holds, too
+DIGIT = np.array([int(chr(c), 16) if chr(c) in "0123456789abcdef" else 0 for c in range(256)])
 
 
 class Ids:
@@ -16,6 +17,7 @@ class Ids:
 
     def __init__(self, ids: Any) -> None:
         self._ids: NDArray[np.bytes_] = np.asarray(ids, "S20")
+        self._hash: IntN | None = None  # made when it is asked for
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -39,7 +41,11 @@ class Ids:
 
     def hash(self) -> IntN:
         """52 bits of each id, (n,): an id is a content hash, so its first digits are one, too."""
-        letters: NDArray[np.uint8] = np.frombuffer(self._ids.tobytes(), np.uint8)
-        letters = np.reshape(letters, (len(self), 20))[:, :LETTERS]
-        digits = np.where(letters >= ord("a"), letters - (ord("a") - 10), letters - ord("0"))
-        return digits.astype(np.int64) @ (16 ** np.arange(LETTERS - 1, -1, -1, dtype=np.int64))
+        if self._hash is None:
+            letters = np.frombuffer(self._ids.tobytes(), np.uint8).reshape(len(self), 20)
+            found = np.zeros(len(self), np.int64)
+            for letter in letters.T[:LETTERS]:
+                found = 16 * found + DIGIT[letter]
+            found.flags.writeable = False
+            self._hash = found
+        return self._hash

@@ -61,6 +61,8 @@ def combined(
     each: Sequence[NDArray[np.float32]], weights: Sequence[float] | FloatN
 ) -> NDArray[np.float32]:
     """sum_i w_i S_i of similarities (n, m), one a checkpoint."""
+    if len(each) == 1 and weights[0] == 1:
+        return each[0]
     total = np.zeros(each[0].shape, np.float64)
     for part, weight in zip(each, weights, strict=True):
         total += weight * part

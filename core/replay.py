@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from core import export, files, store
 from core.errors import ManifestError
+from core.manifest import MANIFEST
 from core.recipe import Recipe
 from core.store import pools
 from core.store import runs as stored
@@ -81,7 +82,7 @@ def _read_manifest(path: Path) -> _Manifest:
     do = "Give the manifest.json that an export wrote."
     if not path.is_file():
         raise ManifestError(path, "there is no such file", do=do)
-    if not isinstance(manifest, dict) or manifest.get("manifest") != export.MANIFEST:
+    if not isinstance(manifest, dict) or manifest.get("manifest") != MANIFEST:
         got = manifest.get("manifest", "no version") if isinstance(manifest, dict) else "no object"
         raise ManifestError(path, "is not a manifest I can read", got=got, do=do)
     try:

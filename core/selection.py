@@ -1,45 +1,26 @@
 """A recipe met with the store: its run, the columns, the scores under its knobs, the subset."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core import blocks, config, runs, store
+from core import store
 from core.domain import IntN, MaskN, Scores
 from core.errors import RunError
 from core.ids import Ids
-from core.methods import build
+from core.loaded import Loaded as Loaded
+from core.loaded import Shown
+from core.loaded import load as load
 from core.recipe import Recipe
-from core.rules import Rule
-from core.store import maps, predicates, views
+from core.rules import Range, Rule
+from core.store import maps, predicates
 from core.store import runs as stored
 from core.subset import Facts, Subset, apply
 
 MASKS = 24  # rules whose samples are remembered, of one run
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A run as it lies in the store: nothing of it ever changes. Arrays are in pool order, (n,).
-
-    `source` numbers into `sources`. `masks` remembers which samples passed the last rules.
-    """
-
-    run: stored.Run
-    columns: dict[str, NDArray[Any]]
-    ids: Ids
-    source: IntN
-    sources: Sequence[str]
-    masks: dict[str, MaskN] = field(default_factory=dict, compare=False)
-
-    @cached_property
-    def id_hash(self) -> IntN:
-        """52 bits of each id."""
-        return self.ids.hash()
 
 
 @dataclass(frozen=True)
@@ -48,8 +29,9 @@ class Selection:
 
     recipe: Recipe
     loaded: Loaded
-    columns: dict[str, NDArray[Any]]
+    columns: Mapping[str, NDArray[Any]]
     scores: Scores
+    facts: Facts
     subset: Subset
 
     @property
@@ -73,23 +55,6 @@ class Selection:
         return self.loaded.sources
 
 
-def load(run_id: str, again: str = "sftlens score POOL METHOD") -> Loaded:
-    """Read a run with the ids and sources of its pool. `again`: the command that would make it.
-
-    Raises:
-        RunError: the run is not in the store.
-    """
-    with store.connect() as con:
-        run = stored.get_run(con, run_id)
-        if run is None:
-            do = f"Score it again: {again}."
-            raise RunError(run_id[:8], "this run is not in the store", do=do)
-        columns = stored.run_columns(con, run.run_id)
-        # The pool may have grown since: the run speaks of its first n samples.
-        ids, source, sources = views.places(con, run.pool, run.n)
-    return Loaded(run, columns, Ids(ids), source, sources)
-
-
 def select(recipe: Recipe, loaded: Loaded | None = None) -> Selection:
     """Apply a recipe to its run, which is read unless it is given.
 
@@ -102,11 +67,10 @@ def select(recipe: Recipe, loaded: Loaded | None = None) -> Selection:
     if (run.run_id, run.pool, run.method) != (recipe.run_id, recipe.pool, recipe.method):
         do = f"Score it again: {stored.how(recipe.pool, recipe.method)}."
         raise RunError(recipe.run_id[:8], "this run is not in the store", do=do)
-    scores = runs.rescore(run, loaded.columns, recipe.params)
-    scores = replace(scores, features=_features(recipe, loaded))
-    columns = loaded.columns | dict(scores.diagnostics) | {"score": scores.value}
-    subset = apply(recipe, scores, _facts(recipe, loaded, scores))
-    return Selection(recipe, loaded, columns, scores, subset)
+    scores = loaded.scores(recipe.params)
+    columns = Shown({**scores.diagnostics, "score": scores.value}, loaded.columns)
+    facts = _facts(recipe, loaded, scores)
+    return Selection(recipe, loaded, columns, scores, facts, apply(recipe, scores, facts))
 
 
 def _facts(recipe: Recipe, loaded: Loaded, scores: Scores) -> Facts:
@@ -133,12 +97,15 @@ def _passed(recipe: Recipe, loaded: Loaded, scores: Scores) -> tuple[MaskN, ...]
     keys = [f"{knobs if _reads(rule, live) else ''} {rule!r}" for rule in recipe.rules]
     known = dict(loaded.masks)  # other sessions share it
     run = loaded.run
-    if new := {k: r for k, r in zip(keys, recipe.rules, strict=True) if k not in known}:
+    new = {k: r for k, r in zip(keys, recipe.rules, strict=True) if k not in known}
+    for key, rule in new.items():
+        if isinstance(rule, Range) and _reads(rule, live):  # no table holds it
+            known[key] = rule.passed(live[rule.column])
+            continue
         with store.connect() as con:
-            for key, rule in new.items():
-                args = (rule, run.pool, run.run_id, run.n, live)
-                known[key] = predicates.positions_passing(con, *args)
-                loaded.masks[key] = known[key]
+            args = (rule, run.pool, run.run_id, run.n, live)
+            known[key] = predicates.positions_passing(con, *args)
+    loaded.masks.update({key: known[key] for key in new})
     for key in list(loaded.masks)[:-MASKS]:
         loaded.masks.pop(key, None)
     return tuple(known[key] for key in keys)
@@ -170,33 +137,3 @@ def _duplicates(recipe: Recipe, run: stored.Run) -> IntN | None:
             raise RunError(asked.map_id[:8], "the map of near-duplicates is not there", do=do)
         links = maps.map_links(con, asked.map_id, asked.by)
     return links.groups(max(found.n, run.n), asked.threshold)[: run.n]
-
-
-@dataclass(frozen=True)
-class Features:
-    """Rows (n, w) that are read from a run's parts when they are asked for.
-
-    Each sample's unit vectors side by side, each sqrt(weight) long, so that the product of two
-    rows is the weighted mean of their cosines.
-    """
-
-    folders: Mapping[str, str]  # need -> name of its folder of parts
-    weights: Mapping[str, float]  # need_column -> weight
-    ids: Ids
-
-    def __getitem__(self, rows: IntN) -> NDArray[np.float32]:
-        ids = list(self.ids[rows])
-        wide = []
-        for name, weight in self.weights.items():
-            need, _, column = name.rpartition("_")
-            folder = config.folder("blocks") / self.folders[need]
-            found = np.asarray(blocks.gather(folder, ids, column)[column], np.float32)
-            wide.append(found * np.float32(weight**0.5))
-        return np.hstack(wide)
-
-
-def _features(recipe: Recipe, loaded: Loaded) -> Features | None:
-    """What says how alike the run's samples are; None where its method measured no such thing."""
-    run, columns = loaded.run, loaded.columns
-    weights = build(run.method, run.params).with_params(recipe.params).features(columns)
-    return Features(run.card["parts"], weights, loaded.ids) if weights else None

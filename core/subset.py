@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from core.domain import FloatN, IntN, MaskN, Scores
 from core.errors import BudgetError
+from core.matched import Matched, matched
 from core.policies import Candidates, Chosen, Policy, build, price
 from core.policies.budget import Budget
 from core.recipe import Recipe
@@ -53,6 +54,11 @@ class Subset:
         """(n,) True where kept."""
         return np.asarray(self.code == 0)
 
+    @cached_property
+    def matched(self) -> Matched:
+        """Random draws of the same size and lengths, to stand beside whatever is shown."""
+        return matched(self.n_tokens, self.mask)
+
     def steps(self) -> list[tuple[str, int]]:
         """Each reason but "kept" with the samples it removes, in the order of the recipe."""
         sizes = np.bincount(self.code, minlength=len(self.names)).tolist()
@@ -70,7 +76,8 @@ class Facts:
 
     `passed`: for each rule, (n,) True where a sample passes it. `n_tokens` (n,): response tokens,
     NaN where not counted. `source` (n,): a number into `sources`. `id_hash` (n,): 52 bits of each
-    id. `duplicates` (n,): group of near-duplicates. `pinned`: rows kept and rows dropped by hand.
+    id. `duplicates` (n,): group of near-duplicates, -1 where alone. `pinned`: rows kept and rows
+    dropped by hand.
     """
 
     passed: tuple[MaskN, ...]
@@ -180,7 +187,7 @@ def _repeats(group: IntN, value: FloatN, kept: IntN) -> MaskN:
     first[1:] = group[order][1:] != group[order][:-1]
     again = np.zeros(len(rank), bool)
     again[order[~first]] = True
-    return np.asarray(again & ~np.isnan(value))
+    return np.asarray(again & (group >= 0) & ~np.isnan(value))  # -1 is alone
 
 
 def _over(facts: Facts, name: str, most: int, value: FloatN, kept: IntN) -> IntN:

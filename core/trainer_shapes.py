@@ -57,6 +57,16 @@ def loses_turn(sample: Sample, shape: Shape) -> bool:
     return shape == "alpaca" and last.role == "user"
 
 
+def alternates(sample: Sample) -> bool:
+    """Whether user and assistant take turns after the system turn, and an answer is last.
+
+    LLaMA-Factory skips other conversations in the shapes messages and sharegpt.
+    """
+    roles = [turn.role for turn in sample.turns]
+    said = roles[1:] if roles[:1] == ["system"] else roles
+    return said == ["user", "assistant"] * (len(said) // 2) and bool(said)
+
+
 SHAPES: dict[Shape, Callable[[Sample], dict[str, Any]]] = {
     "alpaca": to_alpaca,
     "messages": to_messages,

@@ -2,15 +2,24 @@
 
 import streamlit as st
 
-from pages.ui import export_form
+from pages.ui import export_form, push_form
 from pages.ui.frame import need_selection, open_page
 
 open_page("Export")
 selection = need_selection()
 
-left, right = st.columns([2, 3], gap="large")
+left, right = st.columns([5, 7], gap="large")
 with left:
     layout = export_form.layout()
-    export_form.make(selection, layout)
+    made = export_form.make(selection, layout)
 with right:
     export_form.preview(selection, layout)
+
+if made:
+    export_form.files(*made)
+left, right = st.columns([7, 5], gap="large")
+with left:
+    export_form.again(selection, layout)
+with right:
+    push_form.push(made[0] if made else None)
+    push_form.show_it(selection)

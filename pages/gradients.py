@@ -1,6 +1,33 @@
 """Gradient map: which samples push toward my target, and which targets are served by none?"""
 
-from pages.ui.frame import need_selection, open_page
+import streamlit as st
+
+from pages.ui import cards, query_panels, selector_panels
+from pages.ui import gradient_panels as panels
+from pages.ui.frame import need_method, need_selection, open_page
 
 open_page("Gradient map")
 selection = need_selection()
+own = need_method(selection, "gradient_similarity")
+view = panels.view(selection, own)
+panels.sentence(own, view)
+
+st.subheader("Which clusters serve which query?", anchor=False)
+panels.covered(selection, own, view)
+
+left, right = st.columns([5, 6], gap="large")
+with left:
+    panels.ranked(selection, own, view)
+with right:
+    query = query_panels.one_query(selection, own, view)
+query_panels.coloured_map(own, view, query)
+others = st.container()
+
+st.divider()
+left, right = st.columns([3, 2], gap="large")
+with left:
+    cards.sample_list(selection, "gradients")
+with right:
+    cards.sample_card(selection)
+with others:
+    selector_panels.compared(selection, own)

@@ -9,8 +9,8 @@ from streamlit.testing.v1 import AppTest
 
 from core import config, pools, runs
 from core.domain import RunSpec
+from core.loaded import Loaded
 from core.methods import build, catalogue
-from core.methods.differential_entropy import DifferentialEntropy
 from pages.ui.glossary import TERMS
 from pages.ui.navigation import ENTRIES
 
@@ -105,8 +105,8 @@ def test_moving_the_trim_changes_the_counts_and_can_be_undone():
 @pytest.mark.usefixtures("scored")
 def test_a_rule_becomes_a_chip_that_takes_it_away_again():
     page = open_page("pages/entropy.py")
-    low, high = page.slider(key="rule_entropy_drop").value
-    page.slider(key="rule_entropy_drop").set_value((low, low + (high - low) / 50)).run()
+    low, high = page.slider(key="entropy_drop_range").value
+    page.slider(key="entropy_drop_range").set_value((low, low + (high - low) / 50)).run()
     assert not page.exception
     assert "**6** of 60 kept" not in text_of(page)
     page.button(key="frame_rule_entropy_drop").click().run()
@@ -116,7 +116,7 @@ def test_a_rule_becomes_a_chip_that_takes_it_away_again():
 @pytest.mark.usefixtures("scored")
 def test_a_rule_that_ends_at_zero_is_a_rule():
     page = open_page("pages/entropy.py")
-    slider = page.slider(key="rule_entropy_drop")
+    slider = page.slider(key="entropy_drop_range")
     low, high = slider.value
     assert low < 0 < high
     slider.set_value((0.0, high)).run()
@@ -173,15 +173,15 @@ def test_a_policy_and_its_parameters_are_part_of_the_recipe():
 
 def scored_in_groups(monkeypatch):
     """The scores of the run, with three bands and three queries as other methods give them."""
-    score = DifferentialEntropy.score
+    asked = Loaded.scores
 
-    def grouped(self, x):
-        scores = score(self, x)
+    def grouped(self, params):
+        scores = asked(self, params)
         n = len(scores.value)
         near = np.cos(np.arange(n * 3)).reshape(n, 3).astype(np.float32)
         return replace(scores, group=np.arange(n) % 3, similarity=near)
 
-    monkeypatch.setattr(DifferentialEntropy, "score", grouped)
+    monkeypatch.setattr(Loaded, "scores", grouped)
 
 
 @pytest.mark.usefixtures("scored")
@@ -228,8 +228,8 @@ def test_a_recipe_that_can_no_longer_be_applied_leaves_a_way_back(monkeypatch):
 @pytest.mark.usefixtures("scored")
 def test_a_recipe_that_keeps_nothing_says_so():
     page = open_page("pages/entropy.py")
-    low, _ = page.slider(key="rule_entropy_drop").value
-    page.slider(key="rule_entropy_drop").set_value((low, low)).run()
+    low, _ = page.slider(key="entropy_drop_range").value
+    page.slider(key="entropy_drop_range").set_value((low, low)).run()
     assert not page.exception
     page.switch_page("pages/export.py").run()
     assert not page.exception
@@ -281,15 +281,14 @@ def test_the_run_shown_first_is_of_a_published_method_with_a_page():
 def test_a_page_of_another_method_says_so_and_opens_the_run_it_can_show():
     other = runs.execute(RunSpec("toy", "random", model="fake")).run
     page = open_page("pages/entropy.py")
-    assert "the chosen run is of random" in text_of(page)
-    assert not [b for b in page.button if b.key == "entropy_show"]
+    assert "toy is not scored by differential entropy yet" in text_of(page)
     runs.execute(RunSpec("toy", "differential_entropy", model="fake"))
     page = open_page("app.py")
     box = page.selectbox(key="frame_run")
     box.select_index(next(i for i, o in enumerate(box.options) if other.run_id[:6] in o)).run()
     page.switch_page("pages/entropy.py").run()
-    assert "the chosen run is of random" in text_of(page)
-    page.button(key="entropy_show").click().run()
+    assert "The recipe ranks by **random**" in text_of(page)
+    page.button(key="entropy_rank").click().run()
     assert not page.exception
     assert "samples set aside" in text_of(page)
 

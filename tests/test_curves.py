@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from core.curves import auc_by, auc_interval, gini, roc_auc, roc_points, wilson
+from core import curves
+from core.curves import auc_by, auc_interval, gini, roc_auc, roc_band, roc_points, wilson
 
 
 def cases(seed: int, n: int = 200, levels: int = 12) -> tuple[np.ndarray, np.ndarray]:
@@ -98,3 +99,52 @@ def test_wilsons_interval_is_that_of_scipy(hits: int, n: int) -> None:
 
 def test_nothing_counted_says_nothing() -> None:
     assert wilson(0, 0) == (0, 1)
+
+
+def test_the_band_is_that_of_drawing_right_and_wrong_ones_by_hand() -> None:
+    score, right = cases(7, 80, levels=6)
+    rates, draws = np.linspace(0, 1, 11), 40
+    levels, level = np.unique(score, return_inverse=True)
+    tally = [np.bincount(level[right == hit], minlength=len(levels)) for hit in (False, True)]
+    chance = np.random.default_rng(3)
+    drawn = [chance.multinomial(row.sum(), row / row.sum(), draws) for row in tally]
+    heights, areas = [], []
+    for wrong, hits in zip(*drawn, strict=True):
+        values = np.r_[np.repeat(levels, wrong), np.repeat(levels, hits)]
+        truth = np.repeat([False, True], [wrong.sum(), hits.sum()])
+        x, y, _ = roc_curve(truth, values, drop_intermediate=False)
+        top = [max(y[x == at]) if (x == at).any() else np.interp(at, x, y) for at in rates]
+        heights.append(top)
+        areas.append(by_pairs(values, truth))
+    found = roc_band(score, right, np.random.default_rng(3), draws, 0.9, points=11)
+    np.testing.assert_allclose(found.wrong_rate, rates)
+    np.testing.assert_allclose(found.low, np.quantile(heights, 0.05, axis=0), atol=1e-12)
+    np.testing.assert_allclose(found.high, np.quantile(heights, 0.95, axis=0), atol=1e-12)
+    np.testing.assert_allclose(found.auc, np.quantile(areas, [0.05, 0.95]), atol=1e-12)
+
+
+def test_the_interval_of_the_band_is_close_to_that_of_drawing_all_rows() -> None:
+    score, right = cases(8, 400)
+    band = roc_band(score, right, np.random.default_rng(0), 600).auc
+    rows = auc_interval(score, right, np.random.default_rng(0), 600)
+    np.testing.assert_allclose(band, rows, atol=0.015)
+    assert band[0] < roc_auc(score, right) < band[1]
+
+
+def test_bins_of_many_scores_move_the_band_by_next_to_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chance = np.random.default_rng(4)
+    score = chance.normal(size=5000)
+    right = chance.normal(size=5000) < score
+    exact = roc_band(score, right, np.random.default_rng(1), 200)
+    monkeypatch.setattr(curves, "LEVELS", 500)
+    binned = roc_band(score, right, np.random.default_rng(1), 200)
+    np.testing.assert_allclose(binned.auc, exact.auc, atol=0.004)
+    np.testing.assert_allclose(binned.low, exact.low, atol=0.02)
+
+
+def test_one_class_has_no_band() -> None:
+    found = roc_band(np.arange(5.0), np.ones(5, bool), np.random.default_rng(0))
+    assert np.isnan(found.low).all()
+    assert np.isnan(found.auc).all()

@@ -6,6 +6,7 @@ import os
 import shlex
 import shutil
 import signal
+import zipfile
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from calls import FAKE, METHOD, PATIENCE_S, jsonl, python, rows, sftlens
 
-from core import config, export, pools, runs, store, trainer_shapes
+from core import companions, config, export, files, pools, runs, store, trainer_shapes
 from core.domain import RunSpec, Sample, Turn
 from core.errors import ManifestError, PoolError, RunError
 from core.export import FileKind, Layout
@@ -419,7 +420,7 @@ KILLED = """
 import json, os, signal, sys
 from pathlib import Path
 from core import export
-from core.recipe import Recipe
+from core.recipe import Pin, Recipe
 
 written, write = [], export._write
 def dies(path, records, layout):
@@ -512,3 +513,58 @@ def test_a_recipe_with_more_than_options_can_say_is_given_whole(
     assert again["files"] == made["files"]
     assert again["recipe_key"] == made["recipe_key"]
     assert replay(tmp_path / "app" / "manifest.json").differences == ()
+
+
+def test_extras_are_in_the_manifest_and_are_made_again(recipe: Recipe, tmp_path: Path) -> None:
+    layout = Layout("messages", scores=True, rejected=True, extras=True)
+    made = export.export(recipe, layout, tmp_path / "out")
+    assert {*companions.NAMES, "subset.jsonl", "rejected.jsonl"} == set(made["files"])
+    for name, facts in made["files"].items():
+        content = (tmp_path / "out" / name).read_bytes()
+        assert facts["bytes"] == len(content)
+        assert facts["sha256"] == hashlib.sha256(content).hexdigest()
+        assert facts["rows"] == content.count(b"\n")
+    again = replay(tmp_path / "out" / "manifest.json", tmp_path / "again")
+    assert again.differences == ()
+    assert hashes(tmp_path / "again") == hashes(tmp_path / "out")
+    change(tmp_path / "out", "files", "report.html", "sha256", to="0" * 64)
+    told = "; ".join(replay(tmp_path / "out" / "manifest.json").differences)
+    assert told.startswith("report.html: ")
+
+
+def test_a_manifest_from_before_there_were_extras_is_replayed_without_them(
+    recipe: Recipe, tmp_path: Path
+) -> None:
+    made = export.export(recipe, Layout(), tmp_path / "out")
+    del made["layout"]["extras"]
+    (tmp_path / "out" / "manifest.json").write_text(json.dumps(made), "utf8")
+    again = replay(tmp_path / "out" / "manifest.json")
+    assert again.differences == ()
+    assert again.files == ("subset.jsonl",)
+
+
+def test_the_command_line_of_an_export_with_extras_writes_the_same_bytes(
+    recipe: Recipe, tmp_path: Path
+) -> None:
+    layout = Layout("sharegpt", "parquet", extras=True)
+    pins = (Pin(sample_id=select(recipe).ids[0], keep=True),)  # more than options can spell
+    pinned = recipe.model_copy(update={"pins": pins})
+    export.export(pinned, layout, tmp_path / "a")
+    words = shlex.split(export.command(pinned, layout, str(tmp_path / "b")))
+    done = sftlens(*words[1:])
+    assert done.returncode == 0, done.stderr
+    assert hashes(tmp_path / "a") == hashes(tmp_path / "b")
+
+
+def test_an_archive_holds_the_files_and_knows_no_clock(recipe: Recipe, tmp_path: Path) -> None:
+    names = [*export.export(recipe, Layout(extras=True), tmp_path / "out")["files"]]
+    first = files.zipped(tmp_path / "out", names).read_bytes()
+    for name in names:
+        os.utime(tmp_path / "out" / name, (1, 1))
+    made = files.zipped(tmp_path / "out", names)
+    assert made.read_bytes() == first
+    with zipfile.ZipFile(made) as archive:
+        assert archive.namelist() == names
+        for name in names:
+            assert archive.read(name) == (tmp_path / "out" / name).read_bytes()
+    export.export(recipe, Layout(extras=True), tmp_path / "out")  # the archive is in nobody's way

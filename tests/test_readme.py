@@ -6,6 +6,7 @@ from core import config
 from core.cli import cli
 from core.methods import catalogue
 from core.policies import catalogue as policies
+from pages.ui.navigation import ENTRIES
 
 README = (config.ROOT / "README.md").read_text("utf8")
 
@@ -29,6 +30,12 @@ def test_every_method_has_a_row():
 
 def test_every_policy_has_a_row():
     assert rows("Policies") == list(policies())
+
+
+def test_every_page_has_its_question():
+    section = README.split("\n## The app\n")[1].split("\n## ")[0]
+    found = re.findall(r"^\| ([A-Z][\w ]+) \| (.+\?) \|$", section, re.MULTILINE)
+    assert found == [(entry.title, entry.question) for entry in ENTRIES]
 
 
 def test_every_command_has_a_row():

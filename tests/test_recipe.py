@@ -291,3 +291,11 @@ def test_of_each_group_of_near_duplicates_the_best_candidate_is_left(cells: Any)
         best = [max(mine, key=lambda r: (value[r], -r))] if mine else []
         assert [r for r in np.flatnonzero(group == g) if subset.mask[r]] == best
     assert sum(subset.counts().values()) == len(cells)
+
+
+def test_a_sample_that_is_nobodys_near_duplicate_is_alone() -> None:
+    made = recipe(budget="100%", distinct={"map_id": "c" * 20})
+    group = rows(-1, 1, 1, -1, 4, 4, 4, -1)
+    subset = apply(made, scored([1, 2, 3, 4, 9, 5, np.nan, 0]), facts(8, duplicates=group))
+    assert sorted(subset.chosen.tolist()) == [0, 2, 3, 4, 7]
+    assert subset.counts() == {"kept": 5, f"rule: {made.distinct}": 2, "not scored: no number": 1}

@@ -237,7 +237,7 @@ def test_standings_are_counted_over_the_other_samples(tmp_path):
             for s, name in zip(found, ("value", "entropy_drop"), strict=True):
                 check_standing(s, columns[name], [x == source[row] for x in source], row)
             assert stored_runs.cell(con, run.run_id, "entropy_drop", row) == found[1].value
-        np.testing.assert_array_equal(stored_runs.run_scores(con, run.run_id), columns["value"])
+        np.testing.assert_array_equal(stored_runs.run_value(con, run.run_id), columns["value"])
         assert np.isnan(stored_runs.cell(con, run.run_id, "no_such_column", 0))
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 
 from core import __version__
-from core.cli import choosing, opening, reading, scoring  # noqa: F401  (they join the group)
+from core.cli import choosing, opening, reading, scoring, shipping  # noqa: F401  (they join the group)
 from core.cli.root import cli as cli
 from core.cli.root import note
 from core.errors import SFTLensError

@@ -64,6 +64,7 @@ def policies(name: str | None) -> None:
 @click.option("--file", "file_kind", type=click.Choice(["jsonl", "parquet"]), default="jsonl")
 @click.option("--scores", is_flag=True, help="Add id, score and reason to each record.")
 @click.option("--rejected", is_flag=True, help="Write the rejected side too.")
+@click.option("--extras", is_flag=True, help="Write trainer files, a dataset card and a report.")
 def select(
     pool: str,
     out: Path | None,
@@ -71,6 +72,7 @@ def select(
     file_kind: Any,
     scores: bool,
     rejected: bool,
+    extras: bool,
     sql: bool,
     **chosen: Any,
 ) -> None:
@@ -83,7 +85,7 @@ def select(
     if out is None or sql:
         _print_sql(recipe)
         return
-    layout = export.Layout(shape, file_kind, scores, rejected)
+    layout = export.Layout(shape, file_kind, scores, rejected, extras)
     manifest = export.export(recipe, layout, out)
     for reason, n in manifest["counts"]["by_reason"].items():
         echo(f"{n:>9,}  {reason}")

@@ -9,11 +9,15 @@ from core.cli.root import cli, echo, note, progress
 @click.option("--app/--no-app", default=True, help="Open the app while the demo is scored.")
 @click.option("--samples", type=click.IntRange(2, 160), default=160, help="Use the first N.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8501, show_default=True)
-def demo(app: bool, samples: int, port: int) -> None:
+@click.option("--bundle", is_flag=True, help="Freeze the scored demo in cache/demo.")
+def demo(app: bool, samples: int, port: int, bundle: bool) -> None:
     """Score the demo pool with a real model, live, and open the app on it."""
     from core import app_server
     from core import demo as demo_pool
 
+    if bundle:
+        _bundle(samples)
+        return
     server = app_server.start(port) if app else None
     if server:
         note(f"app: {server.url} (Ctrl-C ends it)")
@@ -24,13 +28,34 @@ def demo(app: bool, samples: int, port: int) -> None:
         server.wait()
 
 
+def _bundle(samples: int) -> None:
+    """Score what is not scored yet, and freeze it."""
+    from core import demo as demo_pool
+    from core.demo import bundle, manifest
+
+    if samples != demo_pool.SAMPLES:
+        raise click.UsageError(f"--bundle takes all {demo_pool.SAMPLES} samples.")
+    demo_pool.run(samples, progress())
+    made = bundle.make()
+    size = sum(file.size for file in made.files.values())
+    echo(f"{manifest.FOLDER}: {len(made.runs)} runs, {len(made.maps)} maps, {size / 1e6:.1f} MB")
+    if made.left_out:
+        note(f"left out, too large: measured parts {', '.join(made.left_out)}")
+
+
 @cli.command()
 @click.option("--port", type=click.IntRange(1, 65535), default=8501, show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-def app(port: int, host: str) -> None:
+@click.option("--demo", is_flag=True, help="Put the scored demo into the store first.")
+def app(port: int, host: str, demo: bool) -> None:
     """Open the app on what is in the store."""
     from core import app_server
 
+    if demo:
+        from core.demo import bundle
+
+        new = bundle.load()
+        note("the scored demo is in the store" if new else "the demo was scored already")
     server = app_server.start(port, host)
     note(f"app: {server.url} (Ctrl-C ends it)")
     if host not in ("127.0.0.1", "localhost", "::1"):

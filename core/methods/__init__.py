@@ -11,6 +11,8 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any, ClassVar, Literal, Self, get_args, get_origin
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
@@ -69,6 +71,10 @@ class Method(BaseModel, ABC):
         vectors. `x` is what `score` reads. None for most methods.
         """
         return {}
+
+    def similarity(self, x: Arrays) -> NDArray[np.float32] | None:
+        """Of each sample to each query (n, m), as `score` gives it; None for most methods."""
+        return None
 
     def with_params(self, params: Mapping[str, Any]) -> Self:
         """This method with some parameters replaced.

@@ -129,9 +129,9 @@ def mixed(part: FloatN, usable: MaskN, mixing: str) -> FloatN:
     """`part` (n,) on the scale it is mixed on; only usable samples make the scale."""
     from scipy.stats import rankdata
 
-    known = np.sort(part[usable])  # sorted, so that no order of the pool changes a sum
-    if mixing == "raw" or not len(known):
+    if mixing == "raw" or not usable.any():
         return part
+    known = np.sort(part[usable])  # sorted, so that no order of the pool changes a sum
     if mixing == "z":
         return np.asarray((part - known.mean()) / max(known.std(), EPS))
     ranks = np.zeros(len(part))

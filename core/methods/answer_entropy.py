@@ -13,7 +13,7 @@ is kept.
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from core.domain import Arrays, FloatN, IntN, MaskN, Scores
 from core.methods import Method
 from core.signals import AnswerToken, Signal
 
+EIGHT = 8  # numpy adds up to eight numbers in one order, whatever zeros follow
 NONE, DONT_KNOW = -1, -2  # `predicted` where no option is named; see `Engine.answer_token`
 
 
@@ -80,7 +81,7 @@ class AnswerEntropy(Method):
         """Value = entropy: higher is chosen earlier, the hardest first."""
         choice = np.asarray(x["answer_choice"], bool)
         predicted, gold = (np.asarray(x[f"answer_{c}"], np.int64) for c in ("predicted", "gold"))
-        over_letters, gold_log_p = options(np.asarray(x["answer_options"], np.float64), gold)
+        over_letters, gold_log_p = options(np.asarray(x["answer_options"]), gold)
         vocabulary = np.asarray(x["answer_entropy"], np.float64)
         entropy = over_letters if self.score_over == "options" else vocabulary
         excluded = self._unusable(choice, predicted, np.asarray(x["answer_over_long"], bool))
@@ -144,16 +145,20 @@ def even_chunks(entropy: FloatN, count: int) -> IntN:
     return chunk
 
 
-def options(log_p: NDArray[np.float64], gold: IntN) -> tuple[FloatN, FloatN]:
+def options(log_p: NDArray[Any], gold: IntN) -> tuple[FloatN, FloatN]:
     """Of options (n, k), NaN beyond the last one: the entropy of a softmax over the letters
     alone, and the log-probability of the right letter; each (n,), NaN where there is none.
     """
-    held = np.where(np.isnan(log_p), -np.inf, log_p)
+    entropy, right = np.full(len(log_p), np.nan), np.full(len(log_p), np.nan)
+    named = ~np.isnan(log_p)
+    rows = np.flatnonzero(named.any(1))  # of a pool of all kinds most have no options at all
+    last = max(EIGHT, int(named.any(0).nonzero()[0].max(initial=-1)) + 1)
+    held = np.where(named[rows, :last], log_p[rows, :last].astype(np.float64), -np.inf)
     top = held.max(1, initial=-np.inf, keepdims=True)
     weight = np.exp(held - np.where(np.isfinite(top), top, 0.0))
     with np.errstate(invalid="ignore", divide="ignore"):
         p = weight / weight.sum(1, keepdims=True)
-        entropy = -np.where(p == 0, 0.0, p * np.log(p)).sum(1)
-    known = (gold >= 0) & (gold < log_p.shape[1])
-    right = np.where(known, log_p[np.arange(len(gold)), np.where(known, gold, 0)], np.nan)
-    return np.abs(entropy), right  # -0.0 for a certain one
+        entropy[rows] = np.abs(-np.where(p == 0, 0.0, p * np.log(p)).sum(1))  # no -0.0
+    at = np.flatnonzero((gold >= 0) & (gold < log_p.shape[1]))
+    right[at] = log_p[at, gold[at]]
+    return entropy, right

@@ -118,9 +118,7 @@ class GradientSimilarity(WarmUpFields, Method):
 
     def score(self, x: Arrays) -> Scores:
         """Value = similarity to the query set under `aggregate`; see the module."""
-        numbers = [step + 1 for step in self._steps()]
-        each = [np.asarray(x[f"similarity_{k}"], np.float32) for k in numbers]
-        closeness = combined(each, self._weights(x))
+        closeness = self.similarity(x)
         best = closeness.max(1)
         value = self._value(closeness)
         excluded = self._excluded(x, value, best)
@@ -132,6 +130,12 @@ class GradientSimilarity(WarmUpFields, Method):
         }
         kept = {k: np.asarray(x[k], np.float64) for k in ("nll", "norm", "n_tokens") if k in x}
         return Scores(value, None, excluded, seen | kept, closeness)
+
+    def similarity(self, x: Arrays) -> NDArray[np.float32]:
+        """Cosines (n, m), the weighted mean over the checkpoints."""
+        numbers = [step + 1 for step in self._steps()]
+        each = [np.asarray(x[f"similarity_{k}"], np.float32) for k in numbers]
+        return combined(each, self._weights(x))
 
     def _steps(self) -> list[int]:
         """The checkpoints that are compared, counted from 0."""

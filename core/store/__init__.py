@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -25,6 +26,11 @@ BUSY = (  # whole phrases: the text names the path, which may lie in a folder of
     "Unique file handle conflict",  # another thread is opening or closing it
 )
 INTERRUPTED = "Query interrupted"
+READING: dict[str, Any] = {
+    "memory_limit": "512MB",
+    "threads": "2",
+}  # what a question of the app may take
+_CHECKED: dict[Path, tuple[int, ...]] = {}  # files that were of this schema when read last
 _WRITING = threading.Lock()  # DuckDB lets the threads of one process write at once, and conflict
 
 
@@ -55,8 +61,7 @@ def connect(*, write: bool = False, path: Path | None = None) -> Iterator[Connec
         con = _open(path, write=write)
         try:
             with _writing(path) if write else _reading(path):
-                if not schema.check(con, path):
-                    con = _migrated(con, path, write=write)
+                con = _current(con, path, write=write)
                 if write:
                     con.begin()
                 yield con
@@ -70,6 +75,12 @@ def connect(*, write: bool = False, path: Path | None = None) -> Iterator[Connec
             con.close()
 
 
+def _state(path: Path) -> tuple[int, ...]:
+    """What changes whenever the file does, and the schema that it is measured by."""
+    stat = path.stat()
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size, len(schema.MIGRATIONS)
+
+
 def _make(path: Path) -> None:
     """Put an empty file there, whole: a kill or a full disk leaves none that is half made."""
     import filelock
@@ -78,6 +89,16 @@ def _make(path: Path) -> None:
         if not path.is_file():
             with files.whole(path) as part:
                 duckdb.connect(str(part)).close()
+
+
+def _current(con: Connection, path: Path, *, write: bool) -> Connection:
+    """The connection, or another one, to the file at the current schema."""
+    if not write and _CHECKED.get(path) == _state(path):
+        return con
+    if not schema.check(con, path):
+        con = _migrated(con, path, write=write)
+    _CHECKED[path] = _state(path)
+    return con
 
 
 def _migrated(con: Connection, path: Path, *, write: bool) -> Connection:
@@ -99,7 +120,7 @@ def _open(path: Path, *, write: bool) -> Connection:
             return duckdb.connect(
                 str(path),
                 read_only=not write,
-                config={"autoinstall_known_extensions": "false"},
+                config={"autoinstall_known_extensions": "false", **({} if write else READING)},
             )
         except duckdb.Error as error:
             if not any(sign in str(error) for sign in BUSY):

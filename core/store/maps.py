@@ -13,6 +13,7 @@ from core.errors import RunError
 from core.maps import FLOORS, Map
 from core.neighbours import Links
 from core.store import Connection
+from core.store.columns import Columns
 from core.store.pools import get_pool
 
 MAP_ID = re.compile(r"[0-9a-f]{20}")
@@ -146,6 +147,18 @@ def map_rows(con: Connection, map_id: str) -> dict[str, NDArray[Any]]:
         flat = (column.flatten() if wide else column).to_numpy(zero_copy_only=False)
         out[name] = flat.reshape(len(rows), -1) if wide and len(rows) else flat
     return out
+
+
+def columns(con: Connection, map_id: str) -> Columns:
+    """As `map_rows`, each array read when it is looked at.
+
+    Raises:
+        RunError: there is no such map.
+    """
+    found = get_map(con, map_id)
+    if found is None:
+        raise RunError(map_id[:8], "this map is not in the store", do="Make it: sftlens map POOL.")
+    return Columns(con, places_table(map_id), found.n)
 
 
 def map_links(con: Connection, map_id: str, by: By) -> Links:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.domain import Scores
+from core.domain import IntN, MaskN, Scores
 from core.errors import RunError
 from core.store import Connection
+from core.store.columns import Columns
 from core.store.pools import get_pool
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 RUN_ID = re.compile(r"[0-9a-f]{20}")
 COLUMN = re.compile(r"[a-z][a-z0-9_]*")
 OWN_COLUMNS = ("position", "sample_id", "value", "group_no", "reason")
+NO_GROUP = np.iinfo(np.int32).min  # of a run without groups
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,9 @@ def add_run(con: Connection, run: Run, ids: Sequence[str], scores: Scores) -> No
         "position": pa.array(np.arange(len(ids), dtype=np.int32)),
         "sample_id": pa.array(list(ids)),
         "value": pa.array(scores.value, from_pandas=True),  # NaN becomes NULL
-        "group_no": pa.array([None] * len(ids) if group is None else group, pa.int32()),
+        "group_no": pa.nulls(len(ids), pa.int32())
+        if group is None
+        else pa.array(group, pa.int32()),
         "reason": pa.array(scores.reasons(), pa.string()),
     }
     for name, column in scores.diagnostics.items():
@@ -146,7 +150,7 @@ def run_columns(con: Connection, run_id: str) -> dict[str, NDArray[Any]]:
     return {name: _numbers(table.column(name)) for name in table.column_names}
 
 
-def run_scores(con: Connection, run_id: str) -> NDArray[np.float64]:
+def run_value(con: Connection, run_id: str) -> NDArray[np.float64]:
     """The scores of a run in pool order, (n,), NaN where there is none; nothing else is read."""
     query = f"SELECT value FROM {scores_table(run_id)} ORDER BY position"  # noqa: S608  (our id)
     return _numbers(con.cursor().sql(query).to_arrow_table()["value"])
@@ -165,6 +169,36 @@ def cell(con: Connection, run_id: str, column: str, position: int) -> float:
     query = f'SELECT "{column}" FROM {table} WHERE position = ?'  # noqa: S608  (a known column)
     row = con.execute(query, [position]).fetchone()
     return float("nan") if row is None or row[0] is None else float(row[0])
+
+
+def columns(con: Connection, run_id: str, n: int) -> Columns:
+    """What is stored with a run beside groups and reasons; `value` is the score."""
+    return Columns(con, scores_table(run_id), n, apart=("group_no",))
+
+
+def fates(con: Connection, run_id: str, n: int) -> tuple[IntN | None, dict[str, MaskN]]:
+    """Group of each sample, None where the run has none; and reason -> (n,) who has no score."""
+    group, code = np.full(n, NO_GROUP), np.zeros(n, np.int16)
+    names: dict[str, int] = {}
+    asked = f"SELECT position, group_no, reason FROM {scores_table(run_id)}"  # noqa: S608
+    for batch in con.cursor().sql(asked).to_arrow_reader():
+        rows = batch.column(0).to_numpy()
+        group[rows] = batch.column(1).fill_null(NO_GROUP).to_numpy()
+        found = batch.column(2).fill_null("").dictionary_encode()
+        numbers = [
+            names.setdefault(name, len(names) + 1) if name else 0
+            for name in found.dictionary.to_pylist()
+        ]
+        code[rows] = np.array(numbers, np.int16)[found.indices.to_numpy()]
+    excluded = {name: np.asarray(code == number) for name, number in names.items()}
+    return None if (group == NO_GROUP).all() and n else group, excluded
+
+
+def run_scores(con: Connection, run_id: str, n: int) -> Scores:
+    """A run's scores as `add_run` was given them, but for their similarities and features."""
+    held = run_columns(con, run_id)
+    del held["position"]
+    return Scores(held.pop("value"), *fates(con, run_id, n), held)
 
 
 def _numbers(column: Any) -> NDArray[Any]:

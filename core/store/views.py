@@ -1,7 +1,6 @@
 """Read-only questions of the app and the CLI. Each returns a frame whose columns are listed."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,7 +8,7 @@ from numpy.typing import NDArray
 
 from core.store import Connection
 
-NO_IDS = np.empty(0, "S20")
+ID = np.dtype("S20")
 
 
 def pools(con: Connection) -> pd.DataFrame:
@@ -51,6 +50,12 @@ def pool_rows(con: Connection, pool: str) -> pd.DataFrame:
     ).df()
 
 
+def fingerprint(con: Connection, pool: str) -> str:
+    """Which samples a pool holds now; empty where there is no such pool."""
+    row = con.execute("SELECT fingerprint FROM pools WHERE pool = ?", [pool]).fetchone()
+    return str(row[0]) if row else ""
+
+
 def places(
     con: Connection, pool: str, n: int
 ) -> tuple[NDArray[np.bytes_], NDArray[np.int64], tuple[str, ...]]:
@@ -58,18 +63,22 @@ def places(
 
     The sources of the whole pool count in order of name.
     """
-    names = con.execute(
-        "SELECT DISTINCT source FROM samples WHERE pool = ? ORDER BY source", [pool]
-    ).fetchall()
+    import pyarrow as pa
+
+    names = sources(con, pool)["source"].tolist()
+    names.sort()
+    number = {name: k for k, name in enumerate(names)}
+    ids, code = np.empty(n, ID), np.empty(n, np.int64)
+    asked = "SELECT position, sample_id, source FROM samples WHERE pool = ? AND position < ?"
     cursor = con.cursor()  # of its own: an answer before may not have been read to its end
-    found: Any = cursor.sql(
-        "SELECT sample_id, dense_rank() OVER (ORDER BY source) - 1 AS code FROM samples"
-        " WHERE pool = ? ORDER BY position",
-        params=[pool],
-    ).to_arrow_table()
-    code = found["code"].to_numpy()[:n].astype(np.int64)
-    ids = np.concatenate([np.asarray(c, "S20") for c in found["sample_id"].chunks] or [NO_IDS])
-    return ids[:n], code, tuple(name for (name,) in names)
+    for batch in cursor.sql(asked, params=[pool, n]).to_arrow_reader():
+        rows = batch.column(0).to_numpy()
+        of = batch.column(1).cast(pa.binary()).cast(pa.binary(ID.itemsize))
+        ids[rows] = np.frombuffer(of.buffers()[1], ID, len(of), ID.itemsize * of.offset)
+        found = batch.column(2).dictionary_encode()
+        numbers = np.array([number[name] for name in found.dictionary.to_pylist()], np.int64)
+        code[rows] = numbers[found.indices.to_numpy()]
+    return ids, code, tuple(names)
 
 
 def previews(con: Connection, pool: str, positions: Sequence[int]) -> pd.DataFrame:

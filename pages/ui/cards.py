@@ -12,6 +12,7 @@ from core.selection import Selection
 from pages.ui import data
 from pages.ui.chat import conversation
 from pages.ui.glossary import term
+from pages.ui.recipe_bar import plain
 from pages.ui.state import state
 
 ROWS = 500  # the list shows this many and says so
@@ -39,18 +40,23 @@ def sample_list(selection: Selection, key: str) -> None:
     if len(rows) > ROWS:
         st.caption(f"The first {ROWS:,} of {len(rows):,}.")
     frame = _frame(selection, rows[:ROWS])
-    picked = st.dataframe(
+    key = f"{key}_list_{side}"
+
+    def picked() -> None:
+        if at := st.session_state[key]["selection"]["rows"]:
+            state().open(selection.ids[int(rows[at[0]])])
+
+    st.dataframe(
         frame,
         hide_index=True,
-        key=f"{key}_list_{side}",
+        key=key,
         height=430,
-        on_select="rerun",
+        on_select=picked,  # told once: what a chart opens later must not be closed again
         selection_mode="single-row",
         column_config=_columns(list(frame.columns)),
     )
-    at = picked["selection"]["rows"]
-    if at or state().sample is None:
-        state().open(selection.ids[int(rows[at[0] if at else 0])])
+    if state().sample is None:
+        state().open(selection.ids[int(rows[0])])
 
 
 def dropped(selection: Selection) -> NDArray[np.int64]:
@@ -98,8 +104,8 @@ def sample_card(selection: Selection) -> None:
     with st.container(border=True, key="card"):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.badge("kept" if kept else "dropped", color="primary" if kept else "gray")
-            st.caption(f"{sample.source} · {sample.sample_id}")
-        st.caption(_why(selection, row))
+            st.caption(f"{plain(sample.source)} · {sample.sample_id}")
+        st.caption(plain(_why(selection, row)))
         conversation(sample.turns, rendered=False)
         _numbers(selection, row)
         shown = {k: v for k, v in sample.meta.items() if v not in (None, "")}

@@ -5,16 +5,15 @@ under `at`, a stamp of the store's file. Answers are shared between sessions and
 changed by who reads them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
-from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from core import config, export, selection, store
+from core import config, selection, store
 from core.domain import Sample
 from core.errors import SFTLensError
 from core.recipe import Recipe
@@ -119,7 +118,7 @@ def _select(at: tuple[str, int], recipe: str) -> selection.Selection:
     return selection.select(wanted, _loaded(at, wanted.run_id))
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
+@st.cache_resource(max_entries=2, show_spinner=False)
 def _rows(at: Stamp, pool: str) -> pd.DataFrame:
     with store.connect() as con:
         return views.pool_rows(con, pool)
@@ -127,7 +126,7 @@ def _rows(at: Stamp, pool: str) -> pd.DataFrame:
 
 @told
 def rows(pool: str) -> pd.DataFrame:
-    """See `views.pool_rows`."""
+    """See `views.pool_rows`; for query sets, a pool may be too long for it."""
     return _rows(stamp(), pool)
 
 
@@ -177,26 +176,12 @@ def stored_map(map_id: str) -> stored_maps.StoredMap | None:
 
 
 @told
-def map_rows(map_id: str) -> dict[str, NDArray[Any]]:
-    """See `store.maps.map_rows`."""
+def map_rows(map_id: str) -> Mapping[str, NDArray[Any]]:
+    """See `store.maps.map_rows`; a column is read when it is looked at."""
     return _map_rows(place(), map_id)
 
 
 @st.cache_resource(max_entries=3, show_spinner=False)
-def _map_rows(at: tuple[str, int], map_id: str) -> dict[str, NDArray[Any]]:
+def _map_rows(at: tuple[str, int], map_id: str) -> Mapping[str, NDArray[Any]]:
     with store.connect() as con:
-        return stored_maps.map_rows(con, map_id)
-
-
-def make_files(recipe: Recipe, layout: export.Layout) -> tuple[Path, dict[str, Any]]:
-    """Export into the cache; returns the folder and the manifest."""
-    parts = [recipe.key, layout.shape, layout.file]
-    parts += ["scores"] * layout.scores + ["rejected"] * layout.rejected
-    folder = config.folder("exports") / "-".join(parts)
-    return folder, export.export(recipe, layout, folder)
-
-
-@told
-def export_preview(recipe: Recipe, layout: export.Layout, rows: int) -> list[dict[str, Any]]:
-    """The first records that an export would write."""
-    return export.preview(select(recipe), layout, rows)
+        return stored_maps.columns(con, map_id)

@@ -63,7 +63,7 @@ def _apart(at: tuple[str, int], run_ids: tuple[str, ...], n: int) -> FloatN | No
     if len(run_ids) < 2:
         return None
     with store.connect() as con:
-        scores = [stored_runs.run_scores(con, run_id) for run_id in run_ids]
+        scores = [stored_runs.run_value(con, run_id) for run_id in run_ids]
     return audit.disagreement(scores) if all(len(s) == n for s in scores) else None
 
 

@@ -1,7 +1,8 @@
-"""Scoring processes, as the app sees and starts them."""
+"""Scoring processes, as the app sees and starts them; and the demo, which needs none."""
 
 from core import jobs as jobs_on_file
 from core import runs
+from core.demo import bundle
 from core.domain import RunSpec
 
 
@@ -23,3 +24,8 @@ def stop(job_id: str) -> None:
 def log_tail(job_id: str) -> str:
     """The last lines of a job's log."""
     return jobs_on_file.log_tail(job_id)
+
+
+def open_demo() -> None:
+    """Put the demo, scored beforehand, into the store."""
+    bundle.load()

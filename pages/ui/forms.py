@@ -27,7 +27,7 @@ def field_widget(
         return st.checkbox(label, key=key, help=hint, on_change=changed)
     if field.annotation is str:
         return st.text_input(label, key=key, help=hint, on_change=changed)
-    low, high = _bounds(field)
+    low, high = bounds(field)
     if field.annotation is int:
         return st.number_input(
             label,
@@ -61,7 +61,7 @@ def fields(method: type[Method], values: dict[str, Any], key: str) -> dict[str, 
     return {name: value for name, value in chosen.items() if value != values[name]}
 
 
-def _bounds(field: FieldInfo) -> tuple[float | None, float | None]:
+def bounds(field: FieldInfo) -> tuple[float | None, float | None]:
     """Lower and upper bound; an open bound is moved inwards by a step."""
     low = high = None
     for rule in field.metadata:

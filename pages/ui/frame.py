@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from core.errors import SFTLensError
 from core.methods import build, catalogue
 from core.recipe import Recipe
 from core.selection import Selection
@@ -157,9 +158,24 @@ def _no_pool() -> NoReturn:
     with st.container(border=True):
         st.subheader("Nothing is imported yet", anchor=False)
         st.write("Bring your own data, or look around with 160 samples written for this project.")
+        _open_demo()
         st.code("sftlens import my_data.jsonl\nsftlens demo", language="bash")
         st.caption("This page follows by itself, as soon as there is something to show.")
     st.stop()
+
+
+def _open_demo() -> None:
+    """A button that puts the demo, scored beforehand, into the store."""
+    about = "Scored beforehand by every method: it needs no model and no network."
+    if st.button(
+        "Open the demo", key="frame_demo", type="primary", icon=":material/play_circle:", help=about
+    ):
+        try:
+            data_jobs.open_demo()
+        except SFTLensError as error:
+            st.error(str(error), icon=":material/error:")
+        else:
+            st.rerun()
 
 
 def _no_run(pool: str) -> NoReturn:

@@ -47,9 +47,12 @@ def plain_map(
         selection_mode=MODES,
         config={"displayModeBar": False, "scrollZoom": True},
     )
+    placed, n = found.points.placed, found.points.n
+    some = f", of either kind at most {cloud.POINTS:,} as dots" if placed > cloud.POINTS else ""
+    lacking = f"; {n - placed:,} without a place on this map" if placed < n else ""
     st.caption(
-        f"{found.points.placed:,} samples as shades, some of them as dots. This browser has no"
-        " WebGL: with it, the map can be coloured and zoomed, and shows texts."
+        f"{placed:,} samples shown{some}{lacking}. This is the map for browsers without WebGL;"
+        " with it, the map takes colours and shows texts."
     )
 
 

@@ -8,11 +8,13 @@ import streamlit as st
 from core.errors import SFTLensError
 from core.rules import Range
 from core.selection import Selection
-from pages.ui import charts
+from pages.ui import charts, clicks
 from pages.ui.state import state
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
+
+ROWS = "rows"  # meta of a heat map whose customdata are positions of samples
 
 OnRange = Callable[[float, float], None]
 OnBox = Callable[[float, float, float, float], None]
@@ -56,27 +58,43 @@ def chart(
     if figure is None:
         slot.info(empty, icon=":material/info:")
         return
+    with slot:
+        _draw(figure, key, on_range, on_box, on_click)
+
+
+def _draw(
+    figure: "go.Figure",
+    key: str,
+    on_range: OnRange | None,
+    on_box: OnBox | None,
+    on_click: OnClick | None,
+) -> None:
+    """The figure, and what follows from a drag or a click on it."""
     drag = on_range is not None or on_box is not None
-    modes: list[Literal["points", "box"]] = ["points"] if on_click else []
-    modes += ["box"] if drag else []
-    if not modes:
-        slot.plotly_chart(figure, key=key, theme=None, config={"displayModeBar": False})
+    if not drag and on_click is None:
+        st.plotly_chart(figure, key=key, theme=None, config={"displayModeBar": False})
         return
-    figure.update_layout(
-        dragmode="select" if drag else False,
-        selectdirection="h" if on_range else "any",
-        newselection={"line": {"color": palette().threshold, "width": 1, "dash": "solid"}},
-    )
+    if drag:
+        direction: Literal["h", "any"] = "h" if on_range else "any"
+        figure.update_layout(dragmode="select", selectdirection=direction, newselection=_frame())
     figure.update_xaxes(fixedrange=True)
     figure.update_yaxes(fixedrange=True)
-    slot.plotly_chart(
-        figure,
-        key=key,
-        theme=None,
-        config={"displayModeBar": False},
-        on_select=lambda: _selected(key, on_range, on_box, on_click),
-        selection_mode=modes,
-    )
+    with st.container(gap=None):
+        st.plotly_chart(
+            figure,
+            key=key,
+            theme=None,
+            config={"displayModeBar": False},
+            on_select=lambda: _selected(key, on_range, on_box, on_click),
+            selection_mode="box" if drag else "points",
+        )
+        if on_click is not None and (drag or any(trace.meta == ROWS for trace in figure.data)):
+            clicks.listen(key, on_click)
+
+
+def _frame() -> dict[str, Any]:
+    """How a dragged box looks."""
+    return {"line": {"color": palette().threshold, "width": 1, "dash": "solid"}}
 
 
 def _selected(

@@ -1,6 +1,6 @@
 """A map of up to a million points, drawn by the browser. Places are sent once, bits afterwards.
 
-Each part of a map (places, numbers, kept samples, the view itself) is an element of its own,
+Each part of a map (the script, places, numbers, kept samples, words) is an element of its own,
 because Streamlit sends an element again when anything of it changes, and not at all while it
 stays. The parts meet in the browser, see `browser/room.js`. What comes back is small: an outline,
 a row, a range.
@@ -18,11 +18,11 @@ import streamlit as st
 
 from core.colouring import Bounds, Colouring
 from core.outlines import drawn_outline
-from core.point_cloud import Label, PackedMap, Point
+from core.point_cloud import Label, PackedMap, Point, key_of
 from pages.ui.charts import Palette
 
 HERE = Path(__file__).with_name("browser")
-VIEW = ("room", "space", "words", "legend", "draw", "gestures", "view", "acts")
+VIEW = ("room", "space", "words", "legend", "count", "draw", "gestures", "view", "acts")
 Part = tuple[str, bytes]  # key and payload
 
 
@@ -83,11 +83,14 @@ def point_map(
     if st.session_state.get(f"{key}_no_webgl"):
         return False
     with st.container(gap=None):
-        _view(points, colouring, kept[0], look, acts, key)
+        hearers = _hearers(points, colouring, acts, key)
+        _component("view")(key=key, data={"room": key}, **hearers)
         _part(key, "points", points.key, points.payload)
         if colouring is not None:
             _part(key, "values", colouring.key, colouring.payload)
         _part(key, "kept", *kept)
+        words = json.dumps(_words(points, colouring, kept[0], look)).encode()
+        _part(key, "words", key_of(words), words)
         _answers(key, acts.text)
     return True
 
@@ -121,20 +124,6 @@ def _said(key: str, name: str) -> Any:
     return (st.session_state.get(key) or {}).get(name)
 
 
-def _view(
-    points: PackedMap, colouring: Colouring | None, kept: str, look: Look, acts: Acts, key: str
-) -> None:
-    shown = {
-        "room": key,
-        "parts": {"points": points.key, "values": colouring and colouring.key, "kept": kept},
-        "n": points.n,
-        "placed": points.placed,
-        "whole": points.whole,
-        **_words(points, colouring, look),
-    }
-    _component("view")(key=key, data=shown, **_hearers(points, colouring, acts, key))
-
-
 def _hearers(
     points: PackedMap, colouring: Colouring | None, acts: Acts, key: str
 ) -> dict[str, Callable[[], None]]:
@@ -166,9 +155,13 @@ def _hearers(
     }
 
 
-def _words(points: PackedMap, colouring: Colouring | None, look: Look) -> dict[str, Any]:
-    """All that is small: names, colours, labels, lassos."""
+def _words(points: PackedMap, colouring: Colouring | None, kept: str, look: Look) -> dict[str, Any]:
+    """All that is small: names, colours, labels, lassos, and which parts belong to them."""
     return {
+        "parts": {"points": points.key, "values": colouring and colouring.key, "kept": kept},
+        "n": points.n,
+        "placed": points.placed,
+        "whole": points.whole,
         "name": look.name,
         "height": look.height,
         "opened": look.opened,

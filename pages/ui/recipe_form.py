@@ -129,15 +129,3 @@ def _set_knob(selection: Selection, name: str, key: str) -> None:
     others = {k: v for k, v in selection.recipe.params.items() if k != name}
     own = {} if value == selection.run.params[name] else {name: value}
     state().change(params=others | own)
-
-
-def steps(selection: Selection) -> tuple[list[tuple[str, int]], int]:
-    """What each step of the recipe removes, in its order; and the samples there were."""
-    removed = [(_short(name), n) for name, n in selection.subset.steps() if n]
-    return removed, selection.subset.n
-
-
-def _short(reason: str) -> str:
-    if reason.startswith("budget"):
-        return "over the budget"
-    return reason.removeprefix("rule: ").removeprefix("not scored: ")

@@ -1,51 +1,88 @@
-"""The pool by source: how many samples each keeps, and what calibration changed in it."""
+"""The pool by source: how many samples each keeps, and what a column is in it."""
+
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import streamlit as st
-from numpy.typing import NDArray
 
+from core.domain import IntN
+from core.rules import Among
 from core.selection import Selection
-from pages.ui import data
 from pages.ui.glossary import term
+from pages.ui.panels import OnClick
+from pages.ui.state import state
+
+DRAWN = 16  # largest sources on a chart; the table has all
 
 
-def shares(selection: Selection) -> tuple[list[str], list[int], list[int]]:
-    """Names, kept and total samples of each source, largest first."""
-    frame = _counts(selection)
-    return frame.index.tolist(), frame["kept"].tolist(), frame["samples"].tolist()
+class Shares(NamedTuple):
+    """The largest sources: names, kept and all samples, and what random draws take of them."""
+
+    names: list[str]
+    kept: list[int]
+    total: list[int]
+    expected: list[tuple[float, float]]  # mean, standard deviation
+
+
+def shares(selection: Selection) -> Shares:
+    """The largest sources first; what is beyond `DRAWN` of them is one row."""
+    n = len(selection.sources)
+    total, kept = _count(selection), _count(selection, selection.subset.mask)
+    order = np.argsort(-total, kind="stable")
+    place = np.empty(n, np.int64)
+    place[order] = np.minimum(np.arange(n), DRAWN)
+    rows = min(n, DRAWN + 1)
+    names = [selection.sources[i] for i in order[:DRAWN].tolist()]
+    names += [f"{n - DRAWN:,} others"] if n > DRAWN else []
+    mean, sd = selection.subset.matched.expected(place[selection.source], rows)
+    return Shares(
+        names,
+        np.bincount(place, kept, rows).astype(int).tolist(),
+        np.bincount(place, total, rows).astype(int).tolist(),
+        list(zip(mean.tolist(), sd.tolist(), strict=True)),
+    )
+
+
+def keep_only(selection: Selection) -> OnClick:
+    """A click on a bar of `shares` makes a rule that keeps its source alone."""
+    names = shares(selection).names[:DRAWN]
+
+    def keep(custom: Any) -> None:
+        at = int(custom[0] if isinstance(custom, list | tuple) else custom)
+        if at < len(names):
+            state().add_rule(Among(column="source", values=(names[at],)))
+
+    return keep
 
 
 def table(selection: Selection, *columns: str) -> None:
     """Samples, share kept and the median of some columns, by source."""
-    frame = _counts(selection)
-    frame["share"] = 100 * frame["kept"] / frame["samples"]
+    total, kept = _count(selection), _count(selection, selection.subset.mask)
+    mean, _ = selection.subset.matched.expected(selection.source, len(total))
+    frame = pd.DataFrame({"source": list(selection.sources), "samples": total, "kept": kept})
+    frame["random"] = mean
+    frame["share"] = 100 * kept / np.maximum(total, 1)
     number = st.column_config.NumberColumn
     shown = {
         "source": st.column_config.TextColumn("source"),
-        "samples": number("samples", format="localized"),
-        "kept": number("kept", format="localized", help=term("kept")),
+        "samples": number("samples", format="localized", width="small"),
+        "kept": number("kept", format="localized", help=term("kept"), width="small"),
+        "random": number("random, same size and length", format="%.1f", help=term("matched")),
         "share": st.column_config.ProgressColumn(
             "share kept", format="%.1f %%", min_value=0, max_value=100, color="primary"
         ),
     }
-    names = _source(selection)
     for column in columns:
-        medians = pd.Series(selection.columns[column]).groupby(names).median()
+        medians = pd.Series(selection.columns[column]).groupby(selection.source).median()
         frame[column] = medians.reindex(frame.index)
         label = f"median {column.replace('_', ' ').replace('nll', 'NLL')}"
-        shown[column] = number(label, format="%.4f", help=term(column))
-    st.dataframe(frame.reset_index(names="source"), hide_index=True, column_config=shown)
+        shown[column] = number(label, format="%.4f", help=term(column), width="small")
+    frame = frame[frame["samples"] > 0].sort_values("samples", ascending=False, kind="stable")
+    st.dataframe(frame, hide_index=True, column_config=shown)
 
 
-def _counts(selection: Selection) -> pd.DataFrame:
-    """Columns samples and kept, one row a source, largest first."""
-    kept = pd.Series(selection.subset.mask).groupby(_source(selection))
-    frame = pd.DataFrame({"samples": kept.size(), "kept": kept.sum()})
-    return frame.sort_values("samples", ascending=False, kind="stable")
-
-
-def _source(selection: Selection) -> NDArray[np.object_]:
-    """Source of each sample of the run, in pool order."""
-    sources: NDArray[np.object_] = data.rows(selection.run.pool)["source"].to_numpy(object)
-    return sources[: selection.run.n]
+def _count(selection: Selection, mask: "np.ndarray | None" = None) -> IntN:
+    """Samples of each source, of all or of some."""
+    source = selection.source if mask is None else selection.source[mask]
+    return np.bincount(source, minlength=len(selection.sources))

@@ -1,5 +1,4 @@
-// Points on a WebGL1 canvas. Many points are first counted, pixel by pixel, and the counts then
-// toned, so that a million show their density in light and dark; few are drawn one by one.
+// Draws on a WebGL1 canvas: few points one by one, or a picture that count.js has made of many.
 
 const VERTEX = `
 attribute vec2 place;
@@ -19,7 +18,7 @@ const FRAGMENT = `
 precision highp float;
 uniform sampler2D ramp;
 uniform vec3 plain, paper;
-uniform float coloured, alpha, size, rim;
+uniform float coloured, alpha, size;
 varying float shade, inside;
 void main() {
   float away = length(gl_PointCoord - 0.5) * (size + 1.0); // pixels
@@ -27,34 +26,21 @@ void main() {
   if (edge <= 0.0) discard;
   bool tinted = coloured > 0.5 && shade >= 0.0 && inside > 0.5;
   vec3 rgb = tinted ? texture2D(ramp, vec2(shade, 0.5)).rgb : plain;
-  rgb = mix(rgb, paper, rim * clamp(away - 0.5 * size + 1.5, 0.0, 1.0));
+  rgb = mix(rgb, paper, clamp(away - 0.5 * size + 1.5, 0.0, 1.0)); // a rim sets points apart
   float weight = edge * (coloured > 0.5 && inside < 0.5 ? 0.25 : 1.0);
   gl_FragColor = vec4(rgb, 1.0) * (alpha * weight);
 }`;
 
-const SCREEN_VERTEX = `
+const PICTURE_VERTEX = `
 attribute vec2 corner;
 varying vec2 at;
-void main() { at = corner * 0.5 + 0.5; gl_Position = vec4(corner, 0.0, 1.0); }`;
+void main() { at = corner * vec2(0.5, -0.5) + 0.5; gl_Position = vec4(corner, 0.0, 1.0); }`;
 
-// What a pixel counted, as one colour: the mean of the colours, the opacity by the logarithm.
-// `deep` is what the colour goes to where most points are.
-const TONE_FRAGMENT = `
-precision highp float;
-uniform sampler2D counted;
-uniform float peak, faint, full, deepens;
-uniform vec3 deep;
+const PICTURE_FRAGMENT = `
+precision mediump float;
+uniform sampler2D picture;
 varying vec2 at;
-void main() {
-  vec4 sum = texture2D(counted, at);
-  if (sum.a <= 0.0) discard;
-  float tone = clamp(log(1.0 + sum.a) / log(1.0 + peak), 0.0, 1.0);
-  float opacity = min(sum.a, 1.0) * mix(faint, full, tone);
-  vec3 rgb = mix(sum.rgb / sum.a, deep, deepens * tone * tone);
-  gl_FragColor = vec4(rgb, 1.0) * opacity;
-}`;
-
-const HALF_FLOAT = 0x8d61; // of OES_texture_half_float
+void main() { gl_FragColor = texture2D(picture, at); }`;
 
 class Painter {
   // Throws where there is no WebGL, or none that can count beyond 65,536 points.
@@ -70,28 +56,13 @@ class Painter {
     const gl = this.gl;
     gl.getExtension("OES_element_index_uint");
     this.points = program(gl, VERTEX, FRAGMENT);
-    this.tone = program(gl, SCREEN_VERTEX, TONE_FRAGMENT);
+    this.picture = program(gl, PICTURE_VERTEX, PICTURE_FRAGMENT);
     this.buffers = {};
     for (const name of ["place", "value", "index", "corner"]) this.buffers[name] = gl.createBuffer();
     gl.bindBuffer(gl.ARRAY_BUFFER, this.buffers.corner);
     gl.bufferData(gl.ARRAY_BUFFER, new Float32Array([-1, -1, 3, -1, -1, 3]), gl.STATIC_DRAW);
-    this.ramp = texture(gl, gl.LINEAR);
-    this.counts = this.countingTarget();
-  }
-
-  // A target that adds up numbers far above 1; null where the hardware has none.
-  countingTarget() {
-    const gl = this.gl;
-    const able = gl.getExtension("OES_texture_half_float");
-    if (!able || !gl.getExtension("EXT_color_buffer_half_float")) return null;
-    const target = { texture: texture(gl, gl.NEAREST), frame: gl.createFramebuffer(), size: "" };
-    gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, 4, 4, 0, gl.RGBA, HALF_FLOAT, null);
-    gl.bindFramebuffer(gl.FRAMEBUFFER, target.frame);
-    gl.framebufferTexture2D(
-      gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, target.texture, 0);
-    const whole = gl.checkFramebufferStatus(gl.FRAMEBUFFER) === gl.FRAMEBUFFER_COMPLETE;
-    gl.bindFramebuffer(gl.FRAMEBUFFER, null);
-    return whole ? target : null;
+    this.ramp = texture(gl);
+    this.pixels = texture(gl);
   }
 
   setPlaces(places) {
@@ -120,33 +91,29 @@ class Painter {
     gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, 256, 1, 0, gl.RGBA, gl.UNSIGNED_BYTE, pixels);
   }
 
-  // `look`: see View.look. `share` of the points is drawn, the first ones of each class.
-  draw(camera, look, share) {
+  clear() {
     const gl = this.gl;
     gl.viewport(0, 0, this.canvas.width, this.canvas.height);
-    gl.bindFramebuffer(gl.FRAMEBUFFER, null);
     gl.clearColor(0, 0, 0, 0);
     gl.clear(gl.COLOR_BUFFER_BIT);
     gl.enable(gl.BLEND);
-    const counted = look.counted && this.counts;
+    gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
+  }
+
+  // Points one by one. `look`: see View.look. `share` of them is drawn, the first of each class.
+  draw(camera, look, share) {
+    const gl = this.gl;
+    this.clear();
     for (const layer of look.layers) {
       const [from, to] = layer.kept ? [this.keptFrom, this.n] : [0, this.keptFrom];
       const n = Math.ceil((to - from) * share);
-      if (n > 0) this.layer(camera, look, layer, from, n, counted ? 1 / share : 0);
+      if (n === 0) continue;
+      this.usePoints(camera, look, layer);
+      gl.drawElements(gl.POINTS, n, gl.UNSIGNED_INT, 4 * from);
     }
   }
 
-  // One class of points. `each`: what a point counts, or 0 where points are drawn one by one.
-  layer(camera, look, layer, from, n, each) {
-    const gl = this.gl;
-    if (each) this.beginCounting();
-    this.usePoints(camera, look, layer, each);
-    gl.blendFunc(gl.ONE, each ? gl.ONE : gl.ONE_MINUS_SRC_ALPHA);
-    gl.drawElements(gl.POINTS, n, gl.UNSIGNED_INT, 4 * from);
-    if (each) this.finishCounting(look, layer);
-  }
-
-  usePoints(camera, look, layer, each) {
+  usePoints(camera, look, layer) {
     const { gl, points } = this;
     const ratio = this.canvas.width / camera.width;
     const s = 2 * camera.scale;
@@ -159,8 +126,7 @@ class Painter {
     gl.uniform3f(points.at.plain, ...layer.plain);
     gl.uniform3f(points.at.paper, ...look.paper);
     gl.uniform1f(points.at.coloured, layer.coloured ? 1 : 0);
-    gl.uniform1f(points.at.alpha, each || layer.alpha);
-    gl.uniform1f(points.at.rim, !each && layer.size >= 6 ? 1 : 0);
+    gl.uniform1f(points.at.alpha, layer.alpha);
     gl.bindTexture(gl.TEXTURE_2D, this.ramp);
     this.bind("place", points.program, 2);
     this.bind("value", points.program, 1);
@@ -175,34 +141,17 @@ class Painter {
     gl.vertexAttribPointer(at, width, gl.UNSIGNED_SHORT, true, 0, 0);
   }
 
-  beginCounting() {
-    const { gl, counts, canvas } = this;
-    const size = `${canvas.width}x${canvas.height}`;
-    if (counts.size !== size) {
-      gl.bindTexture(gl.TEXTURE_2D, counts.texture);
-      gl.texImage2D(
-        gl.TEXTURE_2D, 0, gl.RGBA, canvas.width, canvas.height, 0, gl.RGBA, HALF_FLOAT, null);
-      counts.size = size;
-    }
-    gl.bindFramebuffer(gl.FRAMEBUFFER, counts.frame);
-    gl.clear(gl.COLOR_BUFFER_BIT);
-  }
-
-  finishCounting(look, layer) {
-    const { gl, tone } = this;
-    gl.bindFramebuffer(gl.FRAMEBUFFER, null);
-    gl.useProgram(tone.program);
-    gl.uniform1f(tone.at.peak, look.peak);
-    gl.uniform1f(tone.at.faint, layer.faint);
-    gl.uniform1f(tone.at.full, layer.full);
-    gl.uniform1f(tone.at.deepens, layer.coloured ? 0 : 0.75);
-    gl.uniform3f(tone.at.deep, ...look.deep);
-    gl.bindTexture(gl.TEXTURE_2D, this.counts.texture);
-    const at = gl.getAttribLocation(tone.program, "corner");
+  // A picture of many points, see Counter.
+  drawPicture({ pixels, size }) {
+    const { gl, picture } = this;
+    this.clear();
+    gl.useProgram(picture.program);
+    gl.bindTexture(gl.TEXTURE_2D, this.pixels);
+    gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, ...size, 0, gl.RGBA, gl.UNSIGNED_BYTE, pixels);
+    const at = gl.getAttribLocation(picture.program, "corner");
     gl.bindBuffer(gl.ARRAY_BUFFER, this.buffers.corner);
     gl.enableVertexAttribArray(at);
     gl.vertexAttribPointer(at, 2, gl.FLOAT, false, 0, 0);
-    gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
     gl.drawArrays(gl.TRIANGLES, 0, 3);
   }
 
@@ -232,11 +181,11 @@ function program(gl, vertex, fragment) {
   return { program: made, at };
 }
 
-function texture(gl, filter) {
+function texture(gl) {
   const made = gl.createTexture();
   gl.bindTexture(gl.TEXTURE_2D, made);
-  gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, filter);
-  gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MAG_FILTER, filter);
+  gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.LINEAR);
+  gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MAG_FILTER, gl.LINEAR);
   gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_WRAP_S, gl.CLAMP_TO_EDGE);
   gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_WRAP_T, gl.CLAMP_TO_EDGE);
   return made;

@@ -20,7 +20,7 @@ export default function ({ data, parentElement, setTriggerValue, setStateValue }
     views.set(parentElement, view);
   }
   view.tell = setTriggerValue;
-  view.set(data);
+  view.take();
   return () => setTimeout(() => leaveView(parentElement, view));
 }
 
@@ -41,6 +41,7 @@ class View {
     }
     this.rings = { opened: find("opened"), hovered: find("hovered") };
     this.painter = new Painter(this.points);
+    this.counter = new Counter();
     this.camera = room.camera ??= new Camera(); // where the person was before
     this.labels = new Labels(find("labels"));
     this.legend = new Legend(find("legend"), (r) => this.preview(r), (r) => this.tell("range", r));
@@ -76,7 +77,7 @@ class View {
     this.painter.leave();
   }
 
-  // What Python says; bytes come beside it, see `take`.
+  // What Python says in words: names, colours, labels, and which bytes belong to them.
   set(data) {
     this.data = data;
     const { palette } = data;
@@ -90,29 +91,32 @@ class View {
     this.mode(this.room.mode ?? "pan");
     this.drawRules();
     this.have.look = null;
-    this.take();
   }
 
-  // Takes what has come of the bytes; nothing is drawn until all that belongs together is here.
+  // Takes what has come; nothing is drawn until all that belongs together is here.
   take() {
-    const wanted = this.data && ["points", "values", "kept"].map((role) => this.part(role));
-    if (!wanted || wanted.includes(undefined)) return this.say();
+    const words = this.room.parts.get("words");
+    if (!words) return;
+    if (this.have.words !== words.key) this.set(JSON.parse(new TextDecoder().decode(words.bytes)));
+    const wanted = ["points", "values", "kept"].map((role) => this.part(role));
+    if (wanted.includes(undefined)) return;
     const [points, values, kept] = wanted;
     const { have, painter, data } = this;
     if (have.points !== points.key) this.takePoints(points);
     if (have.values !== values.key) painter.setValues((this.values = numbers(values.bytes)));
     if (have.kept !== kept.key || have.points !== points.key) this.takeKept(kept.bytes);
     const same = have.look && have.values === values.key && have.kept === kept.key;
-    this.have = { points: points.key, values: values.key, kept: kept.key, look: true };
+    this.have = {
+      words: words.key, points: points.key, values: values.key, kept: kept.key, look: true,
+    };
     if (!same) {
-      painter.setRamp(rampOf(data.colouring, data.palette));
+      painter.setRamp((this.ramp = rampOf(data.colouring, data.palette)));
       const colour = data.colouring.kind === "plain" ? [["kept", data.palette.kept]] : [];
       this.legend.set(data.colouring, data.palette, colour);
       this.legend.drawSpread(this.values, this.bits, data.palette);
     }
     this.veil.hidden = true;
     this.resize();
-    this.say();
   }
 
   part(role) {
@@ -168,12 +172,22 @@ class View {
     if (this.moving) this.learn(now - this.painted);
     this.painted = this.moving ? now : NaN;
     const share = this.moving ? Math.min(1, this.budget / Math.max(this.order.length, 1)) : 1;
-    this.painter.draw(this.camera, this.look(), share);
+    this.picture(this.look(), share);
     this.labels.draw(this.camera);
     this.drawRules();
     this.place("opened", this.data.opened ?? -1);
     this.place("hovered", this.hovered);
     if (!this.moving) this.settled();
+  }
+
+  picture(look, share) {
+    const { camera, painter, places, values, bits } = this;
+    if (!look.counted) return painter.draw(camera, look, share);
+    const some = share < 1 && this.order; // in an order without a pattern; all go by row
+    const n = some ? Math.ceil(share * some.length) : places.length / 2;
+    const points = { places, values, bits, index: some, n };
+    const ratio = this.points.width / camera.width;
+    painter.drawPicture(this.counter.picture(points, camera, look, ratio, share));
   }
 
   learn(frameMs) {
@@ -198,7 +212,8 @@ class View {
     const { palette } = data;
     return {
       counted: size < 4,
-      peak: Math.max(2, (seen.fullest / cell) * Math.max(size, 1.5) ** 2),
+      peak: seen.fullest / cell,
+      ramp: this.ramp,
       domain: domainOf(data.colouring),
       range: this.range[0] > 0 || this.range[1] < 1 ? openEnds(this.range) : [0, 2],
       paper: plain(palette.background),
@@ -206,7 +221,7 @@ class View {
       layers: [
         {
           kept: false, coloured: this.room.colourAll, plain: plain(palette.other),
-          size, alpha: 0.6, faint: 0.45, full: 1,
+          size, alpha: 0.75, faint: 0.45, full: 1,
         },
         {
           kept: true, coloured: true, plain: plain(palette.muted),
@@ -249,15 +264,13 @@ class View {
 
   // The line under the map: how many points are shown.
   say() {
-    if (!this.data) return;
     const { placed, n } = this.data;
-    const parts = [];
-    if (this.have.points) {
-      const shown = this.grid.count(...this.corners());
-      parts.push(
-        shown < placed ? `${counted(shown)} of ${counted(placed)} samples in view`
-          : `${counted(placed)} ${placed === 1 ? "sample" : "samples"} shown`);
-    }
+    const shown = this.grid.count(...this.corners());
+    const parts = [
+      shown < placed
+        ? `${counted(shown)} of ${counted(placed)} samples in view`
+        : `${counted(placed)} ${placed === 1 ? "sample" : "samples"} shown`,
+    ];
     if (n > placed) parts.push(`${counted(n - placed)} without a place on this map`);
     if (placed > 20000) parts.push("where points overlap, darker or brighter means more of them");
     this.foot.textContent = parts.join(" · ");

@@ -10,7 +10,7 @@ from pages.ui.charts import FloatN, MaskN, Palette, dressed
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-POINTS = 3000  # samples of either kind drawn as dots; more are shown as a sample of them
+POINTS = 3000  # samples of either kind drawn as dots; of more, as many evenly taken
 CELLS = 120  # along each axis
 
 
@@ -22,7 +22,7 @@ def density(
     palette: Palette,
     height: int,
 ) -> "go.Figure | None":
-    """All samples as shades (n per cell), some of them as dots, lassos as dotted lines.
+    """All samples as dots, or as shades (n per cell) and some of them as dots; lassos as lines.
 
     `x`, `y` (n,) map coordinates, NaN for none; a dot's customdata is its row. None when no
     sample has a place.
@@ -32,7 +32,8 @@ def density(
     placed = np.isfinite(x) & np.isfinite(y)
     if not placed.any():
         return None
-    figure = go.Figure(_shades(x[placed], y[placed], palette))
+    many = placed.sum() > POINTS  # so few can all be seen as dots
+    figure = go.Figure(_shades(x[placed], y[placed], palette) if many else None)
     sides = (("not kept", ~kept, palette.other, 4), ("kept", kept, palette.kept, 6))
     for name, side, colour, size in sides:
         rows = np.flatnonzero(side & placed)

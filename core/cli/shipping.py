@@ -1,0 +1,31 @@
+"""The command that sends an export away."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from core.cli.root import cli, echo, note
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("repo")
+@click.option("--public", is_flag=True, help="Let everybody see a dataset that is made anew.")
+@click.option("--yes", is_flag=True, help="Do not ask before sending.")
+def push(folder: Path, repo: str, public: bool, yes: bool) -> None:
+    """Send an export in FOLDER to the Hugging Face hub as dataset REPO, private by default."""
+    from core import hub
+
+    names = hub.whole_export(folder)
+    size = sum((folder / name).stat().st_size for name in names)
+    note(f"{', '.join(names)}: {size:,} bytes")
+    who = "public, for everybody to see" if public else "private"
+    if not yes:
+        if not sys.stdin.isatty():
+            raise click.UsageError("Nobody is here to confirm. Give --yes to send.")
+        question = f"Send them to the dataset {repo!r} ({who} if it is new)?"
+        if not click.confirm(question, err=True, default=False):
+            note("nothing was sent")
+            return
+    echo(hub.push(folder, repo, private=not public))

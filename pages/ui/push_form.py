@@ -1,0 +1,45 @@
+"""Sending an export to a hub: nothing leaves without a name, a tick and a click."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from core.errors import SFTLensError
+from core.selection import Selection
+from pages.ui import data_export
+from pages.ui.story import story_link
+
+
+def show_it(selection: Selection) -> None:
+    """The same in five steps, for somebody who has a minute."""
+    script, query = story_link(selection.recipe)
+    st.page_link(
+        script, label="Show as a story", icon=":material/slideshow:", query_params=dict(query)
+    )
+
+
+def push(folder: Path | None) -> None:
+    """A form that sends the files just made to the Hugging Face hub, private unless told."""
+    with st.expander("Send to the Hugging Face hub", icon=":material/cloud_upload:"):
+        if folder is None:
+            st.caption("Make the files first. Nothing is sent by that.")
+            return
+        st.caption("Needs a login on this machine: `hf auth login`, or HF_TOKEN.")
+        repo = st.text_input("Dataset", key="export_repo", placeholder="owner/name")
+        public = st.checkbox("Public: everybody can see it", key="export_public")
+        mine = st.checkbox("These samples may be sent there", key="export_may")
+        ready = bool(repo.strip()) and mine
+        if st.button("Send", key="export_push", icon=":material/send:", disabled=not ready):
+            _send(folder, repo.strip(), not public)
+
+
+def _send(folder: Path, repo: str, private: bool) -> None:
+    try:
+        with st.spinner("Sending…"):
+            url = data_export.push(folder, repo, private)
+    except SFTLensError as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    st.success("Sent.", icon=":material/check_circle:")
+    st.code(url, language=None, wrap_lines=True)
+    st.code(f"sftlens push {folder} {repo} --yes", language="bash", wrap_lines=True)
