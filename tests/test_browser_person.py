@@ -58,7 +58,7 @@ def kept(page):
     while (now := page.locator(".st-key-frame_bar").inner_text()) != before:
         before = now
         page.wait_for_timeout(700)
-    return " ".join(now.split())
+    return " ".join(now.split()).partition(" undo icon")[0]
 
 
 def to(page, title):
@@ -108,14 +108,17 @@ def test_from_a_lasso_to_the_same_bytes_in_another_session(url, visit, tmp_path)
     assert first != second
     page.get_by_role("button", name="Drop by hand").click()
     chip(page, "1 dropped by hand").wait_for()
-    page.locator(".st-key-frame_undo button").click()
+    page.get_by_role("button", name="undo icon").click()
     chip(page, "1 dropped by hand").wait_for(state="detached")
     assert kept(page) == lassoed
-    page.locator(".st-key-frame_redo button").click()
+    page.get_by_role("button", name="redo icon").click()
     chip(page, "1 dropped by hand").wait_for()
 
     to(page, "Compare")
-    page.get_by_text(re.compile("random draw of the same size")).first.wait_for()
+    rival = page.get_by_test_id("stSelectbox").filter(has_text="B is").locator("input")
+    rival.wait_for()
+    assert rival.input_value() == "a random draw of the same size and length"
+    page.locator(".js-plotly-plot").first.wait_for()
 
     page.locator(".st-key-frame_bar").get_by_test_id("stPopover").first.click()
     page.get_by_label("Name", exact=True).fill("right half")
