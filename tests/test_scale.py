@@ -13,6 +13,8 @@ from core import loaded, runs, store
 from core.domain import Scores, id_hash
 from core.ids import Ids
 from core.loaded import Shown
+from core.policies.top import ranked
+from core.policies.trim import tails
 from core.recipe import Recipe
 from core.rules import Range
 from core.selection import load, select
@@ -84,6 +86,32 @@ def test_what_is_shared_cannot_be_changed(run):
     for array in (here.columns["value"], here.source, here.id_hash):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 1
+
+
+@pytest.mark.parametrize("digits", [0, 1, 6])
+def test_the_first_few_are_those_of_a_full_sort_with_ties_in_pool_order(digits):
+    rng = np.random.default_rng(digits)
+    value = np.round(rng.normal(size=400), digits)
+    value[::7] = np.nan
+    value[3], value[11] = np.inf, -np.inf
+    order = np.argsort(-value, kind="stable")
+    order = order[~np.isnan(value[order])]
+    for most in (None, 0, 1, 37, 200, len(order) - 1, len(order), 900):
+        np.testing.assert_array_equal(ranked(value, most), order[:most])
+
+
+@pytest.mark.parametrize("digits", [0, 1, 6])
+def test_tails_are_the_ends_of_a_stable_sort(digits):
+    rng = np.random.default_rng(digits)
+    value = np.round(rng.normal(size=300), digits)
+    usable = rng.random(300) < 0.8
+    rows = np.flatnonzero(usable)
+    order = rows[np.argsort(value[rows], kind="stable")]
+    for low, high in ((0, 0), (0.1, 0.1), (0.003, 0.4), (0.49, 0.49)):
+        k_low, k_high = int(len(rows) * low), int(len(rows) * high)
+        cut_low, cut_high = tails(value, usable, low, high)
+        assert set(np.flatnonzero(cut_low)) == set(order[:k_low])
+        assert set(np.flatnonzero(cut_high)) == set(order[len(order) - k_high :])
 
 
 def test_a_shelf_lets_go_of_what_was_not_asked_for_since_long():

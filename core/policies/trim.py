@@ -8,7 +8,7 @@ from pydantic import Field
 from core.domain import FloatN, MaskN
 from core.policies import Candidates, Chosen, Policy, spend
 from core.policies.budget import Budget
-from core.policies.top import ranked
+from core.policies.top import lowest, ranked
 
 
 class Trim(Policy):
@@ -45,13 +45,13 @@ def tails(
     `quantile` keeps q_low <= value <= q_(1 - high) (the paper).
     """
     rows = np.flatnonzero(usable)
-    order = rows[np.argsort(value[rows], kind="stable")]
     cut_low, cut_high = np.zeros_like(usable), np.zeros_like(usable)
     if rule == "quantile" and len(rows):
         bounds = np.quantile(value[rows], [low, 1 - high])
         return usable & (value < bounds[0]), usable & (value > bounds[1])
     k_low, k_high = max(0, int(len(rows) * low)), max(0, int(len(rows) * high))
     if k_low + k_high < len(rows):
-        cut_low[order[:k_low]] = True
-        cut_high[order[len(order) - k_high :]] = True
+        cut_low[rows[lowest(value[rows], k_low)]] = True
+        last = lowest(-value[rows][::-1], k_high)[::-1]  # of equal ones the later
+        cut_high[rows[last]] = True
     return cut_low, cut_high
