@@ -117,7 +117,7 @@ def histogram(value: FloatN, kept: MaskN, bins: int = BINS) -> Histogram | None:
 def shown(selection: Selection, most: int = SHOWN) -> tuple[IntN, IntN]:
     """Rows to show of either side.
 
-    Kept: evenly spread over the ranks, best first. Dropped: the reasons in turn, the largest
+    Kept: evenly spread over the order of choice. Dropped: the reasons in turn, the largest
     first, each with its best-scored sample first, so that no common reason is missing.
     """
     subset = selection.subset

@@ -33,7 +33,7 @@ def report(told: Summary, kept: Sequence[Shown], dropped: Sequence[Shown]) -> st
         _scores(told),
         _sources(told),
         _averages(told),
-        _samples("Kept", "Evenly spread over the ranks, best first.", kept, "in"),
+        _samples("Kept", "Evenly spread over the order of choice.", kept, "in"),
         _samples("Dropped", "The most frequent reasons in turn, best first.", dropped, "out"),
         _again(told),
     )

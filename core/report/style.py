@@ -58,7 +58,8 @@ footer { margin-top: 3rem; border-top: 1px solid var(--line); padding-top: .8rem
   color: var(--muted); font-size: .875rem; }
 @media (max-width: 640px) { main { padding: 1.4rem 1rem 3rem; } h1 { font-size: 1.6rem; }
   .lead { font-size: 1.1rem; } .tiles { grid-template-columns: repeat(2, 1fr); }
-  th, td { padding: .38rem .25rem; } .wide { display: none; }
+  th, td { padding: .38rem .25rem; }
+  svg text { font-size: 22px; } .wide { display: none; }
   td.name { width: auto; min-width: 6.2rem; word-break: break-word; } td.bar { width: 34%; } }
 @media print { section { break-inside: avoid; } body { background: none; } }
 """

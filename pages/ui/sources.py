@@ -68,7 +68,7 @@ def table(selection: Selection, *columns: str) -> None:
         "source": st.column_config.TextColumn("source"),
         "samples": number("samples", format="localized", width="small"),
         "kept": number("kept", format="localized", help=term("kept"), width="small"),
-        "random": number("random, same size and length", format="%.1f", help=term("matched")),
+        "random": number("random", format="%.1f", help=term("matched")),
         "share": st.column_config.ProgressColumn(
             "share kept", format="%.1f %%", min_value=0, max_value=100, color="primary"
         ),

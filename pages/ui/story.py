@@ -107,7 +107,13 @@ def turn(at: int) -> None:
                 args=(at + 1,),
             )
         else:
-            st.page_link("app.py", label="Open SFTLens", icon=":material/home:")
+            _leave()
+
+
+def _leave() -> None:
+    """Into the app: with this recipe, unless the session has one of its own."""
+    own = {} if state().recipe else {"recipe": st.query_params.get("recipe", "")}
+    st.page_link("app.py", label="Open SFTLens", icon=":material/home:", query_params=own)
 
 
 def _go(to: int) -> None:

@@ -1,10 +1,11 @@
 """The five steps of the Story: one message each, in big type, with one thing to look at."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import streamlit as st
 
-from core import summary, telling
+from core import chance, summary, telling
+from core.chance import Band
 from core.contrasts import Contrast
 from core.policies.budget import Budget
 from core.selection import Selection
@@ -128,30 +129,38 @@ def _share(selection: Selection) -> tuple[float, float]:
     return now, float(chosen)
 
 
-def chance(selection: Selection) -> None:
+def beside_chance(selection: Selection) -> None:
     """The choice beside random draws of the same size and lengths."""
     told = data_story.told(selection.recipe)
-    shares = [(s.name, s.share) for s in told.sources if s.share]
-    if not shares:
+    bands = {s.name: s.share for s in told.sources if s.share}
+    if not bands:
         st.title("Nothing is kept, so there is nothing to compare.", anchor=False)
         return
-    beyond = sum(band.beyond for _, band in shares)
-    many = f"{beyond:,} of {len(shares):,} source{'s' * (len(shares) != 1)}"
-    st.title(
-        f"Chance does not explain {many}." if beyond else "Chance would pick a similar mix.",
-        anchor=False,
-    )
+    st.title(_strangest(bands), anchor=False)
     st.markdown(
         "Grey is where 95 % of random draws of the same size and the same lengths lie."
         f" Blue is what we keep. {100 * told.shared:.0f} % of such a draw are the same samples."
     )
-    names, bands = zip(*shares[:SOURCES], strict=True)
     chart(
         "",
-        lambda: story.against_chance(names, bands, palette()),
+        lambda: story.against_chance(
+            list(bands)[:SOURCES], list(bands.values())[:SOURCES], palette()
+        ),
         "story_chance",
         empty="The pool has no sources.",
     )
+    if len(bands) > SOURCES:
+        st.caption(f"The {SOURCES} largest of {len(bands):,} sources.")
+
+
+def _strangest(bands: Mapping[str, Band]) -> str:
+    """The one thing to say: which of the drawn sources lies farthest outside of chance."""
+    drawn = list(bands)[:SOURCES]
+    found = chance.strangest(drawn, [bands[name] for name in drawn])
+    if found is None:
+        return "Chance would pick a similar mix."
+    name, band = found
+    return f"{'More' if band.kept > band.high else 'Less'} {plain(name)} than chance explains."
 
 
 STEPS: tuple[Callable[[Selection], None], ...] = (
@@ -159,5 +168,5 @@ STEPS: tuple[Callable[[Selection], None], ...] = (
     map_of_all,
     neighbours,
     slider,
-    chance,
+    beside_chance,
 )

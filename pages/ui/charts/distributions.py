@@ -63,7 +63,7 @@ def outline(figure: "go.Figure", edges: FloatN, counts: FloatN, palette: Palette
         x=np.append(edges[0], edges),
         y=[0, *counts, 0],
         mode="lines",
-        name="random, same size and length",
+        name="random",
         line={"color": palette.muted, "width": 1.5, "dash": "dot", "shape": "hv"},
         hovertemplate="from %{x:,.4~g}: %{y:,.1f} in a random draw<extra></extra>",
     )
