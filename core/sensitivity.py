@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from core.bench import Bench, is_ranked, ranked_keeper, within
 from core.domain import FloatN, MaskN, Scores
+from core.errors import SFTLensError
 from core.policies.budget import Budget
 from core.rules import Among, Range, Rule
 
@@ -80,12 +81,22 @@ def jaccard(a: MaskN, b: MaskN) -> float:
 
 
 def over(on: Bench, name: str, at: FloatN, now: float, kept: Callable[[float], MaskN]) -> Curve:
-    """The curve of a threshold at which `kept` says what is kept."""
+    """The curve of a threshold at which `kept` says what is kept.
+
+    A place at which the recipe cannot be applied, as where a chosen band is empty, is left out.
+    """
     present = kept(now)
-    masks = [kept(float(place)) for place in at]
-    share = np.array([mask.mean() if len(mask) else 0.0 for mask in masks])
-    alike = np.array([jaccard(mask, present) for mask in masks])
-    return Curve(name, at, share, alike, now, len(on.rows))
+    share, alike, possible = [], [], []
+    for place in at.tolist():
+        try:
+            mask = kept(place)
+        except SFTLensError:
+            continue
+        possible.append(place)
+        share.append(float(mask.mean()) if len(mask) else 0.0)
+        alike.append(jaccard(mask, present))
+    where, kept_share, same = (np.array(column, float) for column in (possible, share, alike))
+    return Curve(name, where, kept_share, same, now, len(on.rows))
 
 
 def rule_curve(on: Bench, i: int, end: End, column: FloatN) -> Curve:

@@ -101,6 +101,16 @@ def test_a_fragile_threshold_is_one_whose_neighbours_keep_other_samples():
     assert calm.fragility == pytest.approx(0.1)
 
 
+def test_a_place_at_which_the_recipe_cannot_be_applied_is_left_out():
+    recipe, scores, facts, _ = made(40, 3, policy="bands", policy_params={"bands": "2"})
+    on = benches.bench(recipe, scores, facts)
+    easy = replace(scores, group=np.zeros(40, int))
+    under = {0.0: easy, 1.0: scores, 2.0: scores}
+    curve = sens.knob_curve(on, "level", [0.0, 1.0, 2.0], under.__getitem__, 1.0)
+    assert curve.at.tolist() == [1.0, 2.0]
+    assert curve.alike.tolist() == [1.0, 1.0]
+
+
 def test_a_large_pool_is_sampled_and_says_so(monkeypatch):
     monkeypatch.setattr(benches, "SAMPLED", 200)
     recipe, scores, facts, (x, _) = made(1000, 1, policy="quotas", budget="100")

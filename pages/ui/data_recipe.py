@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ from core import runs, store
 from core import sensitivity as sens
 from core.bench import Bench, SomeColumns, bench
 from core.domain import FloatN, Scores
-from core.errors import MethodError
+from core.errors import MethodError, SFTLensError
 from core.methods import build
 from core.recipe import Recipe
 from core.rules import Range
@@ -24,6 +25,7 @@ from pages.ui.forms import bounds
 
 Place = tuple[str, int]
 Kind = Literal["rule", "budget", "knob"]
+ENDS: tuple[sens.End, ...] = ("low", "high")
 
 
 class Threshold(NamedTuple):
@@ -127,15 +129,27 @@ def thresholds(selection: Selection) -> list[Threshold]:
 def _thresholds(at: Place, recipe: str, _selection: Selection) -> list[Threshold]:
     s = _selection
     on = bench(s.recipe, s.scores, s.facts)
-    found = [Threshold("budget", "budget", None, sens.budget_curve(on))]
-    for i, rule in enumerate(s.recipe.rules):
-        ends = [e for e in ("low", "high") if getattr(rule, e, None) is not None]
-        for end in ends:
-            assert isinstance(rule, Range)
-            curve = sens.rule_curve(on, i, end, column(s, rule))  # type: ignore[arg-type]
-            found.append(Threshold("rule", end, rule, curve))
     again = bench(s.recipe, s.scores, s.facts, once=False)
-    return found + [Threshold("knob", name, None, _knob(s, again, name)) for name in knobs(s)]
+    asked: list[tuple[Kind, str, Range | None, Callable[[], sens.Curve]]]
+    asked = [("budget", "budget", None, partial(sens.budget_curve, on))]
+    for i, rule in enumerate(s.recipe.rules):
+        for end in ENDS:
+            if isinstance(rule, Range) and getattr(rule, end) is not None:
+                asked.append(("rule", end, rule, partial(_rule, s, on, i, end)))
+    asked += [("knob", name, None, partial(_knob, s, again, name)) for name in knobs(s)]
+    found = []
+    for kind, name, own, curve in asked:
+        try:
+            found.append(Threshold(kind, name, own, curve()))
+        except SFTLensError:  # what a recipe asks of a whole pool a sample of it may not have
+            continue
+    return found
+
+
+def _rule(selection: Selection, on: Bench, i: int, end: sens.End) -> sens.Curve:
+    rule = selection.recipe.rules[i]
+    assert isinstance(rule, Range)
+    return sens.rule_curve(on, i, end, column(selection, rule))
 
 
 def knobs(selection: Selection) -> list[str]:

@@ -51,7 +51,7 @@ def fragility(selection: Selection) -> None:
     if state().recipe != selection.recipe:  # a click here moved one; the page is of the old recipe
         st.rerun()
     found = sorted(data_recipe.thresholds(selection), key=lambda t: -t.curve.fragility)
-    if not len(selection.subset.chosen):
+    if not found or not len(selection.subset.chosen):
         st.info("Nothing is kept, so nothing can be exchanged.", icon=":material/info:")
         return
     worst = found[0]
