@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from core.methods import catalogue
 from core.selection import Selection
-from pages.ui import data
+from pages.ui import data, data_reader
 from pages.ui.chat import conversation
+from pages.ui.data_reader import Side
 from pages.ui.glossary import term
 from pages.ui.recipe_bar import plain
 from pages.ui.state import state
@@ -21,9 +22,9 @@ ROWS = 500  # the list shows this many and says so
 def sample_list(selection: Selection, key: str) -> None:
     """The samples, best first, with a filter; a click on a row opens the sample."""
     subset = selection.subset
-    sides = {
-        f"Kept {len(subset.chosen):,}": subset.chosen,
-        f"Dropped {subset.n - len(subset.chosen):,}": dropped(selection),
+    sides: dict[str, Side] = {
+        f"Kept {len(subset.chosen):,}": "kept",
+        f"Dropped {subset.n - len(subset.chosen):,}": "dropped",
     }
     side = st.segmented_control(
         "Show",
@@ -33,7 +34,7 @@ def sample_list(selection: Selection, key: str) -> None:
         required=True,
         label_visibility="collapsed",
     )
-    rows = sides.get(str(side), subset.chosen)
+    rows = data_reader.order(selection, sides.get(str(side), "kept"))
     if not len(rows):
         st.info("No sample on this side.", icon=":material/info:")
         return
@@ -59,13 +60,6 @@ def sample_list(selection: Selection, key: str) -> None:
         state().open(selection.ids[int(rows[0])])
 
 
-def dropped(selection: Selection) -> NDArray[np.int64]:
-    """Dropped samples: those with a score first, best first, then those without one."""
-    rows = np.flatnonzero(~selection.subset.mask)
-    value = selection.scores.value[rows]
-    return rows[np.lexsort((rows, -np.nan_to_num(value, nan=-np.inf)))]
-
-
 def _frame(selection: Selection, rows: NDArray[np.int64]) -> pd.DataFrame:
     """The list's columns for these positions."""
     frame = data.previews(selection.run.pool, rows.tolist())[["preview", "source"]].copy()
@@ -73,7 +67,8 @@ def _frame(selection: Selection, rows: NDArray[np.int64]) -> pd.DataFrame:
     for name in catalogue()[selection.run.method].columns:
         if name in selection.columns:
             frame[name] = selection.columns[name][rows]
-    frame["reason"] = selection.subset.reason[rows]
+    subset = selection.subset
+    frame["reason"] = [subset.names[code] for code in subset.code[rows]]
     return frame
 
 
@@ -104,7 +99,9 @@ def sample_card(selection: Selection) -> None:
     with st.container(border=True, key="card"):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.badge("kept" if kept else "dropped", color="primary" if kept else "gray")
-            st.caption(f"{plain(sample.source)} · {sample.sample_id}")
+            st.caption(f"{plain(sample.source)} · {sample.sample_id}", width="content")
+            st.space("stretch")
+            st.page_link("pages/reader.py", label="Reader", icon=":material/article:")
         st.caption(plain(_why(selection, row)))
         conversation(sample.turns, rendered=False)
         _numbers(selection, row)
@@ -116,11 +113,12 @@ def sample_card(selection: Selection) -> None:
 
 def _why(selection: Selection, row: int) -> str:
     """`kept: rank 3 of 128`, or the reason it was dropped."""
-    value = selection.scores.value
+    value, subset = selection.scores.value, selection.subset
+    reason = subset.names[int(subset.code[row])]
     if np.isnan(value[row]):
-        return str(selection.subset.reason[row])
+        return reason
     rank = 1 + int(np.sum(value > value[row]))
-    return f"{selection.subset.reason[row]} · rank {rank:,} of {int(np.isfinite(value).sum()):,}"
+    return f"{reason} · rank {rank:,} of {int(np.isfinite(value).sum()):,}"
 
 
 def _numbers(selection: Selection, row: int) -> None:
