@@ -39,8 +39,8 @@ MAPS = ("Divergence", "Gradient map")
 TEXT = """([title, bar]) =>
   [...document.querySelectorAll('h1')].some(h => h.innerText.trim() === title)
   && (!bar || /kept \\(/.test(document.querySelector('.st-key-frame_bar')?.innerText ?? ''))"""
-COUNTS = """[...document.querySelectorAll('.st-key-frame_bar, [data-testid="stCaptionContainer"],
-  [data-testid="stButtonGroup"], [data-testid="stMetric"]')].map(e => e.innerText).join('|')"""
+COUNTS = """[...document.querySelectorAll(`.st-key-frame_bar, [data-testid="stCaptionContainer"],
+  [data-testid="stButtonGroup"], [data-testid="stMetric"]`)].map(e => e.innerText).join('|')"""
 IDLE = """document.querySelector('[data-testid="stApp"]')
   ?.getAttribute('data-test-script-state') === 'notRunning'"""
 BLANK = """[...document.querySelectorAll('[data-testid="stSkeleton"], .js-plotly-plot')]

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.domain import FloatN, IntN, MaskN, Rows, Scores
+from core.matched import generator
 from core.policies import Candidates, spend
 from core.policies.budget import Budget
 from core.policies.top import ranked
@@ -48,7 +49,7 @@ def bench(
     n = len(scores.value)
     if n <= SAMPLED or (once and is_ranked(recipe)):
         return Bench(recipe, scores, facts, np.arange(n))
-    rows = np.sort(np.random.default_rng(seed).choice(n, SAMPLED, replace=False))
+    rows = np.sort(generator(seed).choice(n, SAMPLED, replace=False))
     return sampled(recipe, scores, facts, rows)
 
 

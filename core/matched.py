@@ -19,6 +19,15 @@ Z95 = 1.959963984540054
 PER_BIN = 5  # kept samples a bin should hold, so that there is something to draw between
 
 
+def generator(seed: int) -> np.random.Generator:
+    """The generator of a seed for draws from a pool.
+
+    Never the bare seed: a pool that was itself shuffled or labelled by `default_rng(0)` would be
+    drawn from with the same numbers, and the draw would follow its labels.
+    """
+    return np.random.default_rng([seed, *b"drawn from a pool"])
+
+
 @dataclass(frozen=True)
 class Matched:
     """The bins of a pool of n samples, and what the subset takes from each of b bins.

@@ -37,6 +37,12 @@ class Standing:
         return _part(words, pool, self.of, "the pool") + (f", {source}" if source else "")
 
 
+def shown(value: float) -> str:
+    """A number as people read it: four digits, thousands apart, a minus that is one."""
+    text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value + 0.0:.4g}"
+    return text.replace("-", "−")
+
+
 def _part(words: tuple[str, str], part: int, whole: int, name: str) -> str:
     if part == whole:
         return f"{words[0]} of {name}"

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from core.domain import FloatN, IntN, MaskN, Scores
 from core.recipe import Recipe
 from core.rules import Range
+from core.standing import shown
 from core.subset import Subset
 
 BUDGET = "budget: "
@@ -34,6 +35,7 @@ class Decided:
     """A recipe's decision on a pool, as its selection holds it. Arrays are in pool order, (n,).
 
     `values`: by slot of a rule, the sample's number where `columns` does not have the column.
+    `hands`: rows that are pinned, which the budget does not decide on.
     """
 
     recipe: Recipe
@@ -43,6 +45,7 @@ class Decided:
     source: IntN
     sources: Sequence[str]
     values: Mapping[str, float] = field(default_factory=dict)
+    hands: IntN = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 def headline(d: Decided, row: int, pinned: bool | None = None) -> str:
@@ -85,7 +88,7 @@ def _scored(d: Decided, row: int) -> Step:
     if np.isnan(value):
         reason = next((name for name, m in d.scores.excluded.items() if m[row]), "no score")
         return Step("score", False, f"not scored: {reason}")
-    return Step("score", True, f"{_number(value)}, {_rank(d.scores.value, row)}")
+    return Step("score", True, f"{shown(value)}, {_rank(d.scores.value, row)}")
 
 
 def _rank(value: FloatN, row: int) -> str:
@@ -96,7 +99,7 @@ def _rank(value: FloatN, row: int) -> str:
 
 
 def _rule(d: Decided, number: int, rule: Any, passed: bool, row: int) -> Step:
-    name, word = f"rule {number} “{rule}”", "passed" if passed else "not passed"
+    name, word = f"rule {number}: {rule}", "passed" if passed else "not passed"
     if not isinstance(rule, Range):
         return Step(name, passed, word)
     column = None if rule.run else d.columns.get(rule.column)
@@ -106,10 +109,10 @@ def _rule(d: Decided, number: int, rule: Any, passed: bool, row: int) -> Step:
         return Step(name, passed, f"{word}: it has no number" if not passed else word)
     margin = _margin(rule, value)
     if margin is None:
-        return Step(name, passed, f"{word}: it has {_number(value)}")
+        return Step(name, passed, f"{word}: it has {shown(value)}")
     word = "passed by" if passed else "missed by"
-    gap = _number(abs(margin)) if margin else "nothing: it is the bound itself"
-    return Step(name, passed, f"{word} {gap} (it has {_number(value)})")
+    gap = shown(abs(margin)) if margin else "nothing: it is the bound itself"
+    return Step(name, passed, f"{word} {gap} (it has {shown(value)})")
 
 
 def _margin(rule: Range, value: float) -> float | None:
@@ -149,7 +152,7 @@ def _budget(d: Decided, row: int, pinned: bool | None) -> Step:
     """The budget line, of the sample's group where the policy draws one a group."""
     if pinned and d.subset.mask[row]:
         return Step("budget", None, "kept by hand comes first and takes its part")
-    inside = running(d.subset)
+    inside = running(d.subset, d.hands)
     if not inside[row]:
         return Step("budget", None, f"not reached ({d.recipe.budget})")
     where = ""
@@ -174,10 +177,5 @@ def _line(d: Decided, row: int, inside: MaskN) -> str:
         return f"{taken} by {d.recipe.policy.replace('_', ' ')}, which does not cut at one score"
     other = first if kept[row] else last
     side = "above the first that did not fit" if kept[row] else "below the last that fits"
-    gap = _number(abs(value[row] - other))
-    return f"budget line at score {_number(last)}; {gap} {side}"
-
-
-def _number(value: float) -> str:
-    """Four digits, with a minus that is one."""
-    return f"{value + 0.0:.4g}".replace("-", "−")
+    gap = shown(abs(value[row] - other))
+    return f"budget line at score {shown(last)}; {gap} {side}"

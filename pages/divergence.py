@@ -11,9 +11,8 @@ from pages.ui.panels import chart, open_sample, palette
 from pages.ui.state import state
 
 open_page("Divergence")
-selection = need_selection()
-own = need_method(selection, panels.METHOD)
-view = panels.view(selection, own)
+own = need_method(need_selection(), panels.METHOD)
+view = panels.view(own)
 
 left, right = st.columns([6, 5], gap="large")
 with left:
@@ -24,7 +23,7 @@ with right:
         lambda: divergence.spread(
             own.columns["dispersion"],
             own.columns["anisotropy"],
-            selection.subset.mask,
+            own.subset.mask,
             view.lines,
             own.ids.find(state().sample or ""),
             palette(),
@@ -35,13 +34,11 @@ with right:
         on_box=panels.box_rules(view.run),
         on_click=open_sample(own),
     )
-opened = st.container()
+drawn_answers.panel(own)
 
 st.divider()
 left, right = st.columns([3, 2], gap="large")
 with left:
-    cards.sample_list(selection, "divergence")
+    cards.sample_list(own, "divergence")
 with right:
-    cards.sample_card(selection)
-with opened:
-    drawn_answers.panel(own)
+    cards.sample_card(own)

@@ -2,13 +2,14 @@
 
 import streamlit as st
 
-from pages.ui import cards, query_panels, selector_panels
+from pages.ui import cards, query_panels, ranking, selector_panels
 from pages.ui import gradient_panels as panels
 from pages.ui.frame import need_method, need_selection, open_page
 
 open_page("Gradient map")
 selection = need_selection()
 own = need_method(selection, "gradient_similarity")
+ranking.offer(own, "gradients")
 view = panels.view(selection, own)
 panels.sentence(own, view)
 
@@ -26,8 +27,8 @@ others = st.container()
 st.divider()
 left, right = st.columns([3, 2], gap="large")
 with left:
-    cards.sample_list(selection, "gradients")
+    cards.sample_list(own, "gradients")
 with right:
-    cards.sample_card(selection)
+    cards.sample_card(own)
 with others:
     selector_panels.compared(selection, own)

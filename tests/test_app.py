@@ -11,6 +11,7 @@ from core import config, pools, runs
 from core.domain import RunSpec
 from core.loaded import Loaded
 from core.methods import build, catalogue
+from core.methods.differential_entropy import DifferentialEntropy
 from pages.ui.glossary import TERMS
 from pages.ui.navigation import ENTRIES
 
@@ -173,15 +174,15 @@ def test_a_policy_and_its_parameters_are_part_of_the_recipe():
 
 def scored_in_groups(monkeypatch):
     """The scores of the run, with three bands and three queries as other methods give them."""
-    asked = Loaded.scores
+    stored, made = Loaded.scores, DifferentialEntropy.score
 
-    def grouped(self, params):
-        scores = asked(self, params)
+    def grouped(scores):
         n = len(scores.value)
         near = np.cos(np.arange(n * 3)).reshape(n, 3).astype(np.float32)
         return replace(scores, group=np.arange(n) % 3, similarity=near)
 
-    monkeypatch.setattr(Loaded, "scores", grouped)
+    monkeypatch.setattr(Loaded, "scores", lambda self, params: grouped(stored(self, params)))
+    monkeypatch.setattr(DifferentialEntropy, "score", lambda self, x: grouped(made(self, x)))
 
 
 @pytest.mark.usefixtures("scored")

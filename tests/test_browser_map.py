@@ -18,7 +18,7 @@ pytestmark = [
 WAIT_MS = 60_000  # far more than it takes, so that a busy machine fails no test
 N = 2000
 MANY = 50_000  # so many are drawn as one picture
-MARGIN = 28  # pixels around the whole map, as in space.js
+MARGIN, TOOLS = 28, 24  # pixels around the whole map, and above it, as in space.js
 
 
 @pytest.fixture(scope="module")
@@ -70,19 +70,19 @@ class Map:
     @property
     def scale(self):
         left, bottom, right, top = self.packed.whole
-        width, height = self.box["width"] - 2 * MARGIN, self.box["height"] - 2 * MARGIN
+        width, height = self.box["width"] - 2 * MARGIN, self.box["height"] - 2 * MARGIN - TOOLS
         return min(width / (right - left), height / (top - bottom))
+
+    @property
+    def centre(self):
+        """The unit in the middle of the first view."""
+        left, bottom, right, top = self.packed.whole
+        return np.array([(left + right) / 2, (bottom + top) / 2 + TOOLS / 2 / self.scale])
 
     def pixels(self):
         """Where each sample is on the page in the first view, (n, 2)."""
-        left, bottom, right, top = self.packed.whole
-        away = (
-            np.array(self.packed.to_units(self.places)) - [(left + right) / 2, (bottom + top) / 2]
-        ) * [
-            self.scale,
-            -self.scale,
-        ]
-        return away + self.middle
+        away = np.array(self.packed.to_units(self.places)) - self.centre
+        return self.middle + away * [self.scale, -self.scale]
 
     @property
     def middle(self):
@@ -163,10 +163,8 @@ def test_a_box_may_drop_what_is_inside(page, url):
     it.drag([np.subtract(it.middle, [80, 60]), np.add(it.middle, [80, 60])])
     heard = it.heard("lasso")
     assert heard["keep"] is False
-    left, bottom, right, top = it.packed.whole
-    middle = np.array([(left + right) / 2, (bottom + top) / 2])
     away = np.array([80, 60]) / it.scale
-    low, high = it.packed.to_map([middle - away, middle + away])
+    low, high = it.packed.to_map([it.centre - away, it.centre + away])
     got = np.array(heard["lasso"])
     pixel = it.packed.span / it.scale
     assert np.allclose([got.min(axis=0), got.max(axis=0)], [low, high], atol=pixel)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.matched import matched
+from core.matched import generator, matched
 
 
 @st.composite
@@ -46,6 +46,13 @@ def test_the_same_seed_is_the_same_draw_and_another_seed_is_another():
     first, again, other = (found.draw(np.random.default_rng(s)) for s in (1, 1, 2))
     assert first.tolist() == again.tolist()
     assert first.tolist() != other.tolist()
+
+
+def test_a_pool_that_was_labelled_by_the_same_seed_is_still_drawn_at_random():
+    label = (np.random.default_rng(0).random(20_000) * 5).astype(int)
+    found = matched(np.ones(20_000), np.arange(20_000) < 2000)
+    shares = np.bincount(label[found.draw(generator(0))], minlength=5) / 2000
+    assert np.allclose(shares, 0.2, atol=0.05)
 
 
 def test_lengths_of_a_draw_follow_the_subset_and_not_the_pool():

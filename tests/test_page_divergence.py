@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core import config, pools, runs, selection, store
+from core import config, mapping, pools, runs, selection, store
 from core.domain import RunSpec
 from core.store import runs as stored
 from core.store import views
@@ -80,7 +80,7 @@ def test_under_another_ranking_the_weight_leaves_the_recipe_until_it_is_asked_to
     own = score("answer_divergence", bins=4)
     score("differential_entropy")
     page = open_page()
-    assert "The recipe ranks by another method" in text_of(page)
+    assert "The recipe ranks by **differential entropy**" in text_of(page)
     recipe = page.session_state["state"].recipe
     assert recipe.method == "differential_entropy"
     page.slider(key="divergence_weight").set_value(0.8).run()
@@ -147,6 +147,19 @@ def test_when_the_words_of_the_answers_have_gone_their_cosines_are_still_shown(s
     assert "The words of these answers are not in this cache" in text_of(page)
     assert "Cosines between the answers" in text_of(page)
     assert "could not be drawn" not in text_of(page)
+
+
+def test_the_maps_are_coloured_by_divergence_and_by_either_part_of_it(scored):
+    for of in ("instructions", "answers"):
+        mapping.make("toy", of)
+    page = open_page()
+    for of in ("instructions", "answers"):
+        page.segmented_control(key="divergence_of").set_value(of).run()
+        for by in ("divergence", "dispersion", "anisotropy"):
+            page.segmented_control(key="divergence_by").set_value(by).run()
+            assert not page.exception
+        assert f"Map of the {of}" in text_of(page)
+        assert "sftlens map" not in text_of(page)
 
 
 def test_answers_can_be_marked_against_another(scored):

@@ -88,6 +88,8 @@ def test_a_map_of_the_gradients_is_offered_and_its_clusters_are_covered(scored):
         page.segmented_control(key="gradients_by").set_value(by).run()
         assert not page.exception
         assert "could not be drawn" not in text_of(page)
+    page.segmented_control(key="gradients_colour").set_value("query above").run()
+    assert not page.exception
 
 
 def test_a_query_shows_its_text_and_its_nearest_and_farthest_kept_samples(scored):

@@ -281,7 +281,7 @@ def test_nothing_that_acts_is_left_in_prose(text):
 
 def test_prose_keeps_its_words_tables_and_lines():
     text = "Costs **5** at 12:30\n\n| a | b |\n|:---|---:|\n| 1 | 2 |\n- one\n- two"
-    made = harmless(text).replace(JOINER, "")
+    made = harmless(text).replace(f"\\:{JOINER}", ":")
     assert [line.rstrip() for line in made.split("\n")] == text.split("\n")
     assert "|:---|---:|" in harmless(text)
 

@@ -171,6 +171,8 @@ def test_one_long_sample_with_markup_everywhere_is_shown_as_text(tmp_path):
     ("kind", "name", "rule", "changed"),
     [
         ("rule", "low", Range(column="x", low=1, high=9), {"rules": (2.5, 9.0)}),
+        ("rule", "high", Range(column="x", low=5, high=9), {"rules": (5.0, 5.0)}),
+        ("rule", "low", Range(column="x", low=1, high=2), {"rules": (2.0, 2.0)}),
         ("budget", "budget", None, {"budget": "2.5%"}),
         ("knob", "trim_low", None, {"params": {"trim_low": 2.5}}),
     ],

@@ -10,7 +10,7 @@ from core import pools, runs, store
 from core.domain import RunSpec, Scores
 from core.recipe import Distinct, Pin, Recipe
 from core.rules import Among, Range, Search
-from core.standing import Standing
+from core.standing import Standing, shown
 from core.store import pools as stored_pools
 from core.store import runs as stored_runs
 from core.store.standing import standings
@@ -44,11 +44,13 @@ def decided(n=20, seed=0, group=None, values=None, pinned=((), ()), duplicates=N
         duplicates,
         tuple(np.array(p, np.int64) for p in pinned),
     )
-    return Decided(made, scores, apply(made, scores, facts), columns, source, SOURCES, values or {})
+    subset = apply(made, scores, facts)
+    hands = np.array([row for rows in pinned for row in rows], np.int64)
+    return Decided(made, scores, subset, columns, source, SOURCES, values or {}, hands)
 
 
 def by_name(d, row, pinned=None):
-    return {step.name.split(" “")[0]: step for step in trace(d, row, pinned)}
+    return {step.name.split(":")[0]: step for step in trace(d, row, pinned)}
 
 
 def test_a_rank_counts_the_scored_samples_from_the_highest():
@@ -152,6 +154,16 @@ def test_a_hand_is_a_step_of_its_own():
     assert by_name(d, 2, False)["by hand"].passed is False
 
 
+def test_a_hand_does_not_move_the_budget_line():
+    value = decided().scores.value
+    low = int(np.nanargmin(value))
+    pins = (Pin(sample_id="0" * 20, keep=True),)
+    d = decided(pinned=((low,), ()), pins=pins, budget="4")
+    taken = d.subset.chosen[1:]
+    step = by_name(d, int(taken[0]))["budget"]
+    assert step.detail.startswith(f"budget line at score {value[taken].min():.4g}; ")
+
+
 def test_near_duplicates_and_quotas_tell_who_came_first():
     group = np.full(20, -1)
     group[5:9] = 5
@@ -185,6 +197,14 @@ def test_a_minus_is_a_minus_and_zero_has_none():
     assert by_name(d, 4)["rule 1"].detail == "passed by 7.5 (it has −1.5)"
     d.columns["drop"][:] = -0.0
     assert by_name(d, 4)["rule 1"].detail == "passed by 9 (it has 0)"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.12341, "0.1234"), (-0.5, "−0.5"), (-0.0, "0"), (1e-7, "1e−07"), (12345.6, "12,346")],
+)
+def test_a_number_has_four_digits_and_thousands_apart(value, text):
+    assert shown(value) == text
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -15,6 +14,7 @@ from core.trace import running
 from core.verdicts import Marks, guarded
 from pages.ui import data, data_people
 from pages.ui.data import place, told
+from pages.ui.data_reader import hands
 
 COLUMNS = ["sample_id", "reviewer", "verdict", "note", "queue", "created_at"]
 
@@ -37,9 +37,8 @@ def _queue(
     _selection: Selection,
 ) -> audit.Queue:
     subset, sizes = _selection.subset, dict(wanted)
-    pins = [_selection.ids.find(pin.sample_id) for pin in _selection.recipe.pins]
-    pinned = np.array([row for row in pins if row is not None], np.int64)
-    edge = audit.edge(_selection.scores.value, subset.mask, running(subset, pinned))
+    between = running(subset, hands(_selection))
+    edge = audit.edge(_selection.scores.value, subset.mask, between)
     apart = _apart(at, methods, subset.n) if sizes.get("disagreement") else None
     mixed = audit.seeded(seed, _selection.recipe.key)
     return audit.queue(subset.mask, _selection.loaded.id_hash, sizes, mixed, edge, apart)

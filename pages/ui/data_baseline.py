@@ -4,6 +4,7 @@ import numpy as np
 import streamlit as st
 
 from core.domain import MaskN
+from core.matched import generator
 from core.selection import Selection
 from core.subset import Subset
 
@@ -20,5 +21,5 @@ def matched_random(selection: Selection, seed: int = SEED) -> MaskN:
 def _draw(_subset: Subset, mask: bytes, n_tokens: bytes, seed: int) -> MaskN:
     """Kept under the subset's members and lengths, which alone decide it."""
     out = np.zeros(_subset.n, bool)
-    out[_subset.matched.draw(np.random.default_rng(seed))] = True
+    out[_subset.matched.draw(generator(seed))] = True
     return out

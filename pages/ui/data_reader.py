@@ -40,6 +40,12 @@ def _dropped(at: tuple[str, int], recipe: str, _selection: Selection) -> IntN:
     return first(downward, ~_selection.subset.mask, _selection.subset.n)
 
 
+def hands(selection: Selection) -> IntN:
+    """Positions of the samples that are kept or dropped by hand."""
+    rows = [selection.ids.find(pin.sample_id) for pin in selection.recipe.pins]
+    return np.array([row for row in rows if row is not None], np.int64)
+
+
 @told
 def hits(selection: Selection, text: str) -> IntN:
     """Positions of the samples with a text in any turn, in pool order."""

@@ -6,17 +6,17 @@ import numpy as np
 import streamlit as st
 
 from core import iso_lines
-from core.methods import catalogue
-from core.recipe import Recipe
 from core.rules import Range
 from core.selection import Selection
 from core.store.maps import Of
+from pages.ui import ranking
 from pages.ui.charts import FloatN
 from pages.ui.charts.divergence import Line
 from pages.ui.glossary import term
 from pages.ui.map_panel import map_panel
 from pages.ui.panels import OnBox
 from pages.ui.state import show, state
+from pages.ui.thresholds import add_rules, run_of
 
 METHOD = "answer_divergence"
 KEY = "divergence_weight"
@@ -34,15 +34,12 @@ class View:
     stored: bool  # the score is the one that rules on it compare with
 
 
-def view(selection: Selection, own: Selection) -> View:
+def view(own: Selection) -> View:
     """The weight's slider, and what follows from where it stands."""
-    ranks = own.run.run_id == selection.run.run_id
-    left, right = st.columns([3, 2], gap="large", vertical_alignment="bottom")
-    with left:
-        weight = _slider(own, ranks)
-    with right:
-        _ranking(own, weight, ranks)
-    params = own.run.params | own.recipe.params
+    run, params = run_of(own), own.run.params | own.recipe.params
+    weight = _slider(own, float(params["weight"]), ranks=not run)
+    stored = abs(weight - own.run.params["weight"]) < 1e-9
+    ranking.offer(own, "divergence", {} if stored else {"weight": weight})
     score, lines = iso_lines.weighted(
         own.columns["dispersion"],
         own.columns["anisotropy"],
@@ -51,13 +48,11 @@ def view(selection: Selection, own: Selection) -> View:
         params["mixing"],
     )
     named = tuple(Line(x.dispersion, x.anisotropy, f"best {x.share:.0%}") for x in lines)
-    stored = ranks or abs(weight - own.run.params["weight"]) < 1e-9
-    return View(score, named, "" if ranks else own.run.run_id, stored)
+    return View(score, named, run, stored or not run)
 
 
-def _slider(own: Selection, ranks: bool) -> float:
+def _slider(own: Selection, now: float, ranks: bool) -> float:
     """λ: a live knob of the recipe that ranks by this run, else of this page alone."""
-    now = float((own.run.params | own.recipe.params)["weight"])
 
     def move() -> None:
         weight = float(st.session_state[KEY])
@@ -69,36 +64,23 @@ def _slider(own: Selection, ranks: bool) -> float:
         show(KEY, now)
     else:
         st.session_state.setdefault(KEY, now)
-    label = "λ, the weight of anisotropy against dispersion"
-    help_ = term("lambda")
-    moved = move if ranks else None
-    return float(
-        st.slider(label, 0.0, 1.0, step=0.05, format="%.2f", key=KEY, help=help_, on_change=moved)
+    left, right = st.columns([3, 2], gap="large", vertical_alignment="bottom")
+    moved = left.slider(
+        "λ, the weight of anisotropy against dispersion",
+        0.0,
+        1.0,
+        step=0.05,
+        format="%.2f",
+        key=KEY,
+        help=term("lambda"),
+        on_change=move if ranks else None,
     )
-
-
-def _ranking(own: Selection, weight: float, ranks: bool) -> None:
-    """What the weight does, and the way to a recipe that ranks by divergence."""
-    if ranks:
-        st.caption("λ ranks the samples anew, and so changes what is kept.")
-        return
-    st.caption("The recipe ranks by another method: λ changes what this page shows, not the rest.")
-
-    def begin() -> None:
-        recipe = state().recipe
-        own_weight = {} if weight == own.run.params["weight"] else {"weight": weight}
-        state().take(
-            Recipe(
-                pool=own.run.pool,
-                method=METHOD,
-                run_id=own.run.run_id,
-                params=own_weight,
-                policy=catalogue()[METHOD].policy,
-                budget="10%" if recipe is None else recipe.budget,
-            )
-        )
-
-    st.button("Rank by this method", key="divergence_rank", on_click=begin)
+    right.caption(
+        "λ ranks the samples anew, and so changes what is kept."
+        if ranks
+        else "λ changes the scores that this page shows, not what the recipe keeps."
+    )
+    return float(moved)
 
 
 def coloured_map(own: Selection, shown: View) -> None:
@@ -120,15 +102,11 @@ def box_rules(run: str) -> OnBox:
     """A box on the plane makes a range on either axis, in one step."""
 
     def make(x0: float, x1: float, y0: float, y1: float) -> None:
-        recipe = state().recipe
-        if recipe is None:
-            return
         ends = {"dispersion": (x0, x1), "anisotropy": (y0, y1)}
-        new = [
+        rules = (
             Range(column=name, low=float(f"{low:.5g}"), high=float(f"{high:.5g}"), run=run)
             for name, (low, high) in ends.items()
-        ]
-        rules = {r.slot: r for r in recipe.rules} | {r.slot: r for r in new}
-        state().change(rules=tuple(rules.values()))
+        )
+        add_rules(*rules)
 
     return make

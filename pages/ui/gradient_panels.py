@@ -13,6 +13,7 @@ from pages.ui import data_gradients
 from pages.ui.charts import gradients
 from pages.ui.glossary import term
 from pages.ui.panels import chart, open_sample, palette, rule_from
+from pages.ui.thresholds import run_of
 
 CELLS = {"max": "its nearest kept sample", "mean": "the mean of its kept samples"}
 NAMED = 6  # queries that the sentence names
@@ -124,7 +125,6 @@ def covered(selection: Selection, own: Selection, shown: View) -> None:
 
 def ranked(selection: Selection, own: Selection, shown: View) -> None:
     """How many samples come how near to their nearest query; a drag makes a rule."""
-    run = "" if own.run.run_id == selection.run.run_id else own.run.run_id
     chart(
         "How near the samples come to their nearest query",
         lambda: gradients.ranked(
@@ -133,6 +133,6 @@ def ranked(selection: Selection, own: Selection, shown: View) -> None:
         "gradients_ranked",
         empty="No sample has a similarity. See the reasons on Overview.",
         about=term("similarity"),
-        on_range=rule_from("similarity_max", run),
+        on_range=rule_from("similarity_max", run_of(own)),
         on_click=open_sample(own),
     )

@@ -1,5 +1,7 @@
 """The words and numbers of the Overview, and the scores in small."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -11,6 +13,7 @@ from pages.ui.charts import overview as charts
 from pages.ui.glossary import term
 from pages.ui.panels import chart, open_sample, palette, rule_from
 from pages.ui.recipe_bar import plain
+from pages.ui.state import state
 
 PAGES = {  # where a method's scores are explored
     "differential_entropy": "pages/entropy.py",
@@ -83,6 +86,10 @@ def reasons(selection: Selection) -> None:
 @st.fragment
 def scores(selection: Selection) -> None:
     """Each published method's score in small; what is kept in blue, whatever ranks the recipe."""
+    if st.session_state.pop("overview_opened", False):
+        st.switch_page("pages/reader.py")
+    if state().recipe != selection.recipe:  # a drag here made a rule; the page is of the old recipe
+        st.rerun()
     runs = data.scored(selection.run.pool)
     cards = catalogue()
     names = [*PAGES, *(n for n, c in cards.items() if _published(n) and n not in PAGES)]
@@ -91,6 +98,12 @@ def scores(selection: Selection) -> None:
         for place, name in zip(columns, [*names, ""][start : start + ACROSS], strict=False):
             with place:
                 _small(selection, name, runs) if name else _key()
+
+
+def _read(selection: Selection, row: Any) -> None:
+    """Open the sample, and the page where it is read."""
+    open_sample(selection)(row)
+    st.session_state["overview_opened"] = True
 
 
 def _key() -> None:
@@ -136,5 +149,5 @@ def _small(selection: Selection, method: str, runs: pd.DataFrame) -> None:
             f"overview_{method}",
             empty="No sample has a score. The reasons are below.",
             on_range=rule_from("score", "" if mine else ids[0]),
-            on_click=open_sample(selection),
+            on_click=lambda row: _read(selection, row),
         )

@@ -2,7 +2,8 @@
 
 Emphasis, lists, tables and code stay. What could act is broken by an invisible word joiner after
 the character that begins it: links, images, HTML, entities, directives (`:red[…]`,
-`:material/…:`), emoji codes, bare addresses. A dollar sign is escaped, so that no formula begins.
+`:material/…:`), emoji codes, bare addresses. A dollar sign and such a colon are escaped as well,
+so that no formula begins and no directive swallows its words.
 Code blocks are cut out and shown by `st.code`, which never interprets.
 """
 
@@ -25,8 +26,8 @@ BEGINNINGS = re.compile(
     r"|(?<=\s)[->~](?=[>=-]\s)",  # what would become an arrow or a dash
     re.IGNORECASE,
 )
-FORMATTING = re.compile(r"[\\`*_\[\]<>#~$|]")
-DOLLAR = re.compile(r"((?<!`)(`+)[^`\n]+\2(?!`))|(?<!\\)\$")
+FORMATTING = re.compile(r"[\\`*_\[\]<>#~$|:]")
+SPAN_OR_SIGN = re.compile(r"((?<!`)(`+)[^`\n]+\2(?!`))|(?<!\\)(?:\$|:(?=\u2060))")
 
 
 class Piece(NamedTuple):
@@ -69,7 +70,7 @@ def _close(found: list[Piece], held: list[str], language: str | None) -> None:
 def harmless(prose: str) -> str:
     """Prose as markdown for `st.markdown` in which nothing acts; line breaks stay."""
     text = BEGINNINGS.sub(lambda m: m[0] + JOINER, prose)
-    text = DOLLAR.sub(lambda m: m[1] or r"\$", text)
+    text = SPAN_OR_SIGN.sub(lambda m: m[1] or f"\\{m[0]}", text)  # not inside inline code
     text = HEADING.sub(r"\1#####", UNDERLINE.sub("\n\n", text))
     return "\n".join(_directed(line) + "  " if line.strip() else "" for line in text.split("\n"))
 

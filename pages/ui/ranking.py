@@ -1,5 +1,9 @@
 """Pages that show one method whatever the recipe ranks by: what they say, and the way over."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
 import streamlit as st
 
 from core.methods import catalogue
@@ -10,10 +14,14 @@ from pages.ui.state import state
 from pages.ui.thresholds import run_of
 
 OF_SAMPLES = ("n_chars", "n_turns")
+NONE: Mapping[str, Any] = MappingProxyType({})
 
 
-def offer(selection: Selection, key: str) -> None:
-    """Say it when the recipe ranks by another run than the one shown, and offer this one."""
+def offer(selection: Selection, key: str, params: Mapping[str, Any] = NONE) -> None:
+    """Say it when the recipe ranks by another run than the one shown, and offer this one.
+
+    `params`: live knobs that a recipe on this run begins with.
+    """
     recipe = state().recipe
     if recipe is None or not run_of(selection):
         return
@@ -28,12 +36,12 @@ def offer(selection: Selection, key: str) -> None:
         key=f"{key}_rank",
         icon=":material/swap_vert:",
         on_click=rank_by,
-        args=(selection,),
+        args=(selection, params),
         width="stretch",
     )
 
 
-def rank_by(selection: Selection) -> None:
+def rank_by(selection: Selection, params: Mapping[str, Any] = NONE) -> None:
     """Rank by the run that is shown, under its method's own policy; undo brings back the old one.
 
     Rules stay; those on a column of the old run now name that run. Its groups go.
@@ -46,7 +54,7 @@ def rank_by(selection: Selection) -> None:
     changed = {
         "method": run.method,
         "run_id": run.run_id,
-        "params": {},
+        "params": dict(params),
         "policy": catalogue()[run.method].policy,
         "policy_params": {},
         "rules": tuple(rule.model_dump() for rule in found if rule is not None),

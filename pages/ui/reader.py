@@ -126,6 +126,7 @@ def fate(selection: Selection, row: int) -> None:
         selection.source,
         selection.sources,
         data_reader.numbers(selection, row),
+        data_reader.hands(selection),
     )
     st.markdown("**Why**", help=term("trace"))
     st.markdown(f"##### {label(headline(decided, row, pinned))}", anchors=False)

@@ -6,6 +6,7 @@ import streamlit as st
 from core.methods import catalogue
 from core.rules import named
 from core.selection import Selection
+from core.standing import shown
 from pages.ui import data, data_reader
 from pages.ui.glossary import term
 from pages.ui.state import state
@@ -25,8 +26,7 @@ def standings(selection: Selection, row: int) -> None:
         title = _title(str(runs[run_id]))
         for standing in found[run_id]:
             name = title if standing.column == "score" else named(standing.column)
-            number = "" if np.isnan(standing.value) else f" {standing.value:.4g}"
-            number = number.replace("-", "−")
+            number = "" if np.isnan(standing.value) else f" {shown(standing.value)}"
             indent = "" if standing.column == "score" else "    "
             lines.append(f"{indent}- {name}{number}: :gray[{standing.sentence()}]")
     st.markdown("\n".join(lines))

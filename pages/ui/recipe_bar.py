@@ -55,7 +55,7 @@ def plain(text: str) -> str:
     """A person's or a sample's text inside a label, where markup would act."""
     for sign in "\\`*_[]<>#~$:":
         text = text.replace(sign, f"\\{sign}")
-    return text
+    return text.replace(":", ":\u2060")  # icons are looked for after escapes are gone
 
 
 def _rules(selection: Selection, here: State) -> None:

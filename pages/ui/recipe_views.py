@@ -48,6 +48,8 @@ def short(reason: str) -> str:
 @st.fragment
 def fragility(selection: Selection) -> None:
     """A curve for each threshold of the recipe, the most fragile first."""
+    if state().recipe != selection.recipe:  # a click here moved one; the page is of the old recipe
+        st.rerun()
     found = sorted(data_recipe.thresholds(selection), key=lambda t: -t.curve.fragility)
     if not len(selection.subset.chosen):
         st.info("Nothing is kept, so nothing can be exchanged.", icon=":material/info:")
@@ -102,6 +104,11 @@ def _move(threshold: Threshold, at: float) -> None:
     if here.recipe is None:
         return
     if threshold.rule is not None:
+        low, high = threshold.rule.low, threshold.rule.high
+        if threshold.name == "low":
+            at = at if high is None else min(at, high)
+        else:
+            at = at if low is None else max(at, low)
         here.add_rule(threshold.rule.model_copy(update={threshold.name: at}))
     elif threshold.kind == "budget":
         tail = "% tokens" if "token" in here.recipe.budget else "%"

@@ -22,6 +22,6 @@ export default function ({ data, setTriggerValue }) {
 
 // A heat map's customdata are positions where its `meta` says so, counts and the like elsewhere.
 function tells({ customdata, data }) {
-  if (customdata === undefined || customdata === null || customdata < 0) return false;
+  if (customdata === undefined || customdata === null) return false;
   return data.type !== "heatmap" || data.meta === "rows";
 }

@@ -36,8 +36,9 @@ class Counter {
   count({ places, values, bits, index, n }, camera, look, each) {
     const [width, height] = this.size;
     const scale = (camera.scale * this.ratio) / STEPS;
-    const left = width / 2 - camera.x * camera.scale * this.ratio - 0.5;
-    const top = height / 2 + camera.y * camera.scale * this.ratio - 0.5;
+    const middle = camera.middle.map((unit) => unit * camera.scale * this.ratio);
+    const left = width / 2 - middle[0] - 0.5;
+    const top = height / 2 + middle[1] - 0.5;
     const splats = look.layers.map((layer, i) => this.splat(this.sums[i], layer, each));
     const colours = look.layers.map((layer) => colourer(layer, look));
     const [low, high] = look.range.map((end) => end * STEPS);

@@ -118,7 +118,7 @@ class Painter {
     const ratio = this.canvas.width / camera.width;
     const s = 2 * camera.scale;
     gl.useProgram(points.program);
-    gl.uniform2f(points.at.middle, camera.x, camera.y);
+    gl.uniform2f(points.at.middle, ...camera.middle);
     gl.uniform2f(points.at.scale, s / camera.width, s / camera.height);
     gl.uniform2f(points.at.domain, ...look.domain);
     gl.uniform2f(points.at.range, ...(layer.kept ? look.range : [0, 2]));

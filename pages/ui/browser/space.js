@@ -3,6 +3,7 @@
 const STEPS = 65534; // see core/point_cloud.py
 const NOTHING = 65535;
 const MARGIN = 28; // pixels around the whole map
+const TOOLS = 24; // pixels more above it, where the tools are
 const CLOSEST = 100; // times closer than the whole map; beyond it, places are a step apart
 const FARTHEST = 0.3;
 
@@ -27,17 +28,24 @@ class Camera {
     const [left, bottom, right, top] = this.whole;
     const [w, h] = [right - left, top - bottom].map((side) => Math.max(side, 1e-3));
     const room = (side) => Math.max(side - 2 * MARGIN, 1);
-    return this.zoom * Math.min(room(this.width) / w, room(this.height) / h);
+    return this.zoom * Math.min(room(this.width) / w, room(this.height - TOOLS) / h);
+  }
+
+  // The unit in the middle of the picture; (x, y) stands a little below it.
+  get middle() {
+    return [this.x, this.y + TOOLS / 2 / this.scale];
   }
 
   toPixels([u, v]) {
     const s = this.scale;
-    return [this.width / 2 + (u - this.x) * s, this.height / 2 - (v - this.y) * s];
+    const [x, y] = this.middle;
+    return [this.width / 2 + (u - x) * s, this.height / 2 - (v - y) * s];
   }
 
   toUnits([px, py]) {
     const s = this.scale;
-    return [this.x + (px - this.width / 2) / s, this.y - (py - this.height / 2) / s];
+    const [x, y] = this.middle;
+    return [x + (px - this.width / 2) / s, y - (py - this.height / 2) / s];
   }
 
   pan(dx, dy) {

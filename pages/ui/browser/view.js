@@ -4,6 +4,7 @@ const REST_MS = 120; // after which a pointer means the point under it
 const SETTLED_MS = 140; // after which all points are drawn again
 const SLOW_MS = 45; // a frame of a moving map
 const FAST_MS = 22;
+const MOVING_RATIO = 0.6; // how fine a picture is while it moves and not all points are on it
 const FEWEST = 30000; // points of a moving map, however slow
 const views = new WeakMap();
 
@@ -186,7 +187,7 @@ class View {
     const some = share < 1 && this.order; // in an order without a pattern; all go by row
     const n = some ? Math.ceil(share * some.length) : places.length / 2;
     const points = { places, values, bits, index: some, n };
-    const ratio = this.points.width / camera.width;
+    const ratio = (this.points.width / camera.width) * (some ? MOVING_RATIO : 1);
     painter.drawPicture(this.counter.picture(points, camera, look, ratio, share));
   }
 

@@ -69,7 +69,8 @@ def waterfall(
             font={"color": palette.muted, "size": 12},
         )
     figure.update_layout(barmode="overlay", showlegend=False)
-    figure.update_xaxes(title="samples left", tickformat=",d", range=[0, 1.45 * total])
+    room = 1.1 + 0.035 * max(map(len, texts))  # for the numbers at the right
+    figure.update_xaxes(title="samples left", tickformat=",d", range=[0, room * total])
     figure.update_xaxes(tickvals=[0, total // 2, total])
     figure.update_yaxes(
         autorange="reversed", showgrid=False, tickvals=list(range(len(rows))), ticktext=rows
