@@ -8,6 +8,7 @@ from pages.ui.frame import need_selection, open_page
 open_page("Export")
 selection = need_selection()
 
+export_form.counts(selection)
 left, right = st.columns([5, 7], gap="large")
 with left:
     layout = export_form.layout()

@@ -1,6 +1,7 @@
 """The Export page without a browser."""
 
 import json
+import re
 import sys
 
 import pytest
@@ -65,6 +66,15 @@ def test_files_are_made_listed_with_their_use_and_offered(tmp_path):
         sha = table.loc[table["file"] == name, "SHA-256"].iloc[0]
         assert facts["sha256"].startswith(sha)
         assert len(sha) == 16
+
+
+def test_what_leaves_and_what_stays_add_up_to_the_pool(tmp_path):
+    store(tmp_path, rows())
+    (line,) = [m.value for m in open_page().markdown if " leave." in m.value]
+    leaving, stay, *reasons = [int(n) for n in re.findall(r"(?:\*\*|[:;] )(\d+)", line)]
+    assert leaving == 4
+    assert leaving + stay == 40
+    assert sum(reasons) == stay
 
 
 def test_switches_change_the_files_and_the_command(tmp_path):

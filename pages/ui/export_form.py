@@ -31,6 +31,15 @@ USES: Mapping[str, str] = companions.USES | {
 }
 
 
+def counts(selection: Selection) -> None:
+    """What leaves, and why the rest stays; the counts add up to the pool."""
+    by_reason = selection.subset.counts()
+    leaving = by_reason.pop("kept")
+    stay = "; ".join(f"{n:,} {plain(reason)}" for reason, n in by_reason.items())
+    rest = f" **{sum(by_reason.values()):,}** stay: {stay}." if stay else ""
+    st.markdown(f"**{leaving:,}** leave.{rest}")
+
+
 def layout() -> Layout:
     """How the subset is to be written."""
     shape = st.radio("Shape", list(SHAPES), key="export_shape", captions=list(SHAPES.values()))

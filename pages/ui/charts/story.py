@@ -53,8 +53,7 @@ def against_chance(
 
     if not len(names):
         return None
-    shown = [label(name, 18) for name in names]
-    figure = go.Figure()
+    figure, shown = go.Figure(), [label(name, 18) for name in names]
     figure.add_bar(
         y=shown,
         x=[100 * (b.high - b.low) for b in bands],
