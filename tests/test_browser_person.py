@@ -133,6 +133,7 @@ def test_from_a_lasso_to_the_same_bytes_in_another_session(url, visit, tmp_path)
     page.wait_for_timeout(1000)
 
     other = visit(page.url)
+    chip(other, "1 dropped by hand").wait_for()
     assert kept(other) == kept(page)
     assert kept(other) != everything
     to(other, "Reader")
@@ -151,7 +152,7 @@ def test_from_a_lasso_to_the_same_bytes_in_another_session(url, visit, tmp_path)
 
 
 def judge(page, name, digit, verdict):
-    page.get_by_label(re.compile("Your name")).fill(name)
+    page.get_by_role("textbox", name=re.compile("Your name")).fill(name)
     page.keyboard.press("Enter")
     page.get_by_text(f"You judge as {name}.").wait_for()
     page.locator("h1").click()  # away from the field, where a digit would be text
