@@ -32,6 +32,11 @@ class Colouring:
     payload: bytes
     clipped: bool = False  # there are numbers beyond the ends
 
+    @property
+    def can_be_bounded(self) -> bool:
+        """Whether a range of it may leave anything out: numbers that differ."""
+        return self.kind != "category" and self.high > self.low
+
     def numbers(self, shares: Any) -> Bounds:
         """A range of the column from a range of the colours (0 to 1); at its ends it is open."""
         try:

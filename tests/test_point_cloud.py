@@ -224,7 +224,9 @@ def test_what_is_no_range_bounds_nothing(said):
     assert colouring.pack_numbers(np.arange(9.0)).numbers(said) == (None, None)
 
 
-def test_a_column_of_one_number_has_a_place_for_its_bounds():
+def test_a_column_of_one_number_has_a_colour_and_no_handles():
     packed = colouring.pack_numbers(np.full(5, 2.0))
     assert packed.shares((2.0, None)) == (0, 1)
+    assert not packed.can_be_bounded
+    assert colouring.pack_numbers(np.arange(5.0)).can_be_bounded
     assert read(packed.payload).tolist() == [0] * 5

@@ -7,6 +7,7 @@ import streamlit as st
 
 from core import point_cloud
 from core.colouring import Colouring, Kind, pack_categories
+from core.methods import catalogue
 from core.rules import named
 from core.selection import Selection
 from core.store.maps import Of
@@ -32,16 +33,16 @@ def colour_choice(
 
 
 def _columns(selection: Selection) -> list[str]:
-    """Columns with any number, the score first."""
-    columns = selection.columns
-    names = dict.fromkeys(["score", *selection.scores.diagnostics, "n_tokens"])
-    numbers = [n for n in names if n in columns and columns[n].ndim == 1 and n not in CATEGORIES]
-    return [name for name in numbers if np.isfinite(columns[name]).any()]
+    """The score, what its method shows in lists, and tokens; nothing is read for their names."""
+    shown = catalogue()[selection.run.method].columns
+    names = dict.fromkeys(["score", *shown, "n_tokens"])
+    return [name for name in names if name in selection.columns and name not in CATEGORIES]
 
 
 def kind_of(column: Numbers) -> Kind:
     """ "diverging" where numbers lie on both sides of zero."""
-    return "diverging" if np.nanmin(column) < 0 < np.nanmax(column) else "sequence"
+    finite = column[np.isfinite(column)]
+    return "diverging" if len(finite) and finite.min() < 0 < finite.max() else "sequence"
 
 
 def colouring(

@@ -157,6 +157,9 @@ def _hearers(
 
 def _words(points: PackedMap, colouring: Colouring | None, kept: str, look: Look) -> dict[str, Any]:
     """All that is small: names, colours, labels, lassos, and which parts belong to them."""
+    bounds = None
+    if colouring is not None and colouring.can_be_bounded and look.bounds is not None:
+        bounds = colouring.shares(look.bounds)
     return {
         "parts": {"points": points.key, "values": colouring and colouring.key, "kept": kept},
         "n": points.n,
@@ -178,6 +181,6 @@ def _words(points: PackedMap, colouring: Colouring | None, kept: str, look: Look
             "high": colouring.high if colouring else 1,
             "clipped": bool(colouring and colouring.clipped),
             "names": colouring.names if colouring else (),
-            "range": colouring.shares(look.bounds) if colouring and look.bounds else None,
+            "range": bounds,
         },
     }

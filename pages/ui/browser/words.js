@@ -2,6 +2,7 @@
 
 const AREA_A_LABEL = 26000; // square pixels; fewer labels are shown than would fit
 const GAP = 6; // pixels between labels
+const ABOVE = 13; // pixels that a label stands above its place, to hide less
 
 // A new element with a class and a text; texts of samples are only ever set as text.
 function make(tag, className = "", text = "") {
@@ -41,7 +42,8 @@ class Labels {
     const taken = [];
     for (const label of this.shown) {
       label.width ||= label.span.offsetWidth;
-      const [x, y] = camera.toPixels([label.x, label.y]);
+      const [x, middle] = camera.toPixels([label.x, label.y]);
+      const y = middle - ABOVE;
       const box = [x - label.width / 2 - GAP, y - 11 - GAP, x + label.width / 2 + GAP, y + 11 + GAP];
       const inside = box[0] > 0 && box[1] > 40 && box[2] < camera.width && box[3] < camera.height;
       const free = taken.length < most && inside && !taken.some((other) => overlap(box, other));
