@@ -43,7 +43,7 @@ def start(port: int, host: str = "127.0.0.1", script: str = "app.py") -> Server:
     environment = os.environ | {"SFTLENS_CACHE": str(config.cache_dir())}
     # fmt: off
     command = [
-        sys.executable, "-m", "streamlit", "run", str(config.ROOT / script),
+        sys.executable, "-m", "pages.ui.serve", "run", str(config.ROOT / script),
         "--server.port", str(free), "--server.address", host,
     ]
     # fmt: on

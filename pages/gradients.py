@@ -13,15 +13,15 @@ ranking.offer(own, "gradients")
 view = panels.view(selection, own)
 panels.sentence(own, view)
 
-st.subheader("Which clusters serve which query?", anchor=False)
-panels.covered(selection, own, view)
-
-left, right = st.columns([5, 6], gap="large")
-with left:
-    panels.ranked(selection, own, view)
+left, right = st.columns([6, 5], gap="large")
 with right:
     query = query_panels.one_query(selection, own, view)
-query_panels.coloured_map(own, view, query)
+with left:
+    query_panels.coloured_map(own, view, query)
+
+st.subheader("Which clusters serve which query?", anchor=False)
+panels.covered(selection, own, view)
+panels.ranked(selection, own, view)
 others = st.container()
 
 st.divider()

@@ -4,8 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
-import numpy as np
-import pandas as pd
 import streamlit as st
 
 from core.errors import SFTLensError
@@ -13,13 +11,12 @@ from core.methods import build, catalogue
 from core.recipe import Recipe
 from core.selection import Selection
 from pages.ui import address, data, data_jobs
-from pages.ui.navigation import ENTRIES
+from pages.ui.navigation import ENTRIES, OWN_PAGE, shown_first
 from pages.ui.recipe_bar import recipe_bar
 from pages.ui.state import show, state
 
 ICON = Path(__file__).with_name("icon.svg")  # a named icon would be fetched from elsewhere
 WATCH_EVERY_S = 1.5
-OWN_PAGE = "differential_entropy"
 
 
 def open_page(title: str) -> None:
@@ -68,7 +65,7 @@ def _choose_run() -> None:
         here.recipe = None
         return
     if here.recipe is None or here.recipe.run_id not in ids:
-        _begin(_shown_first(runs))
+        _begin(shown_first(runs))
     show("frame_run", here.recipe.run_id if here.recipe else ids[0])
     methods = runs["method"].astype(str).tolist()
     titles = [getattr(catalogue().get(m), "title", m) for m in methods]
@@ -96,14 +93,6 @@ def _begin(run_id: str) -> None:
     method = runs.loc[runs["run_id"] == run_id, "method"].iloc[0]
     policy = getattr(catalogue().get(method), "policy", "top")
     here.begin(Recipe(pool=str(here.pool), method=method, run_id=run_id, policy=policy))
-
-
-def _shown_first(runs: pd.DataFrame) -> str:
-    """The newest run of a method that has a page of its own, else of a published one, else any."""
-    baselines = {name for name, cls in catalogue().items() if cls.baseline}
-    method = runs["method"].astype(str)
-    rank = np.where(method == OWN_PAGE, 0, np.where(method.isin(baselines), 2, 1))
-    return str(runs["run_id"].iloc[int(np.argmin(rank))])
 
 
 @st.fragment(run_every=WATCH_EVERY_S)

@@ -1,6 +1,13 @@
-"""The pages in the order of the navigation, each with the question that it answers."""
+"""The pages in the order of the navigation, and which run is shown when nobody chose one."""
 
 from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from core.methods import catalogue
+
+OWN_PAGE = "differential_entropy"
 
 
 class Entry(NamedTuple):
@@ -95,3 +102,11 @@ ENTRIES = (
         "Are the scores there, and can I trust them?",
     ),
 )
+
+
+def shown_first(runs: pd.DataFrame) -> str:
+    """The newest run of a method that has a page of its own, else of a published one, else any."""
+    baselines = {name for name, cls in catalogue().items() if cls.baseline}
+    method = runs["method"].astype(str)
+    rank = np.where(method == OWN_PAGE, 0, np.where(method.isin(baselines), 2, 1))
+    return str(runs["run_id"].iloc[int(np.argmin(rank))])

@@ -74,7 +74,7 @@ def coloured_map(own: Selection, shown: View, q: int) -> None:
     """The samples laid out by their gradients, coloured by how near a query they are."""
     ways = {
         "nearest query": ("similarity_max", own.columns["similarity_max"]),
-        "query above": (f"similarity_to_query_{q + 1}", shown.similarity[:, q]),
+        "chosen query": (f"similarity_to_query_{q + 1}", shown.similarity[:, q]),
     }
     by = st.segmented_control(
         "Coloured by similarity to the",

@@ -11,6 +11,7 @@ from core.recipe import Recipe
 from core.selection import Selection
 from pages.ui import data
 from pages.ui.frame import ICON
+from pages.ui.navigation import shown_first
 from pages.ui.state import state
 
 LAST = 5
@@ -59,18 +60,17 @@ def snapshot() -> Selection:
 
 
 def _now() -> Recipe | None:
-    """The session's recipe, else one for the newest run of a published method, else None."""
+    """The session's recipe, else the one that the other pages begin with, else None."""
     if (mine := state().recipe) is not None:
         return mine
     runs = data.scored()
     runs = runs[runs["current"]] if len(runs) else runs
     if runs.empty:
         return None
-    cards = catalogue()
-    published = [m not in cards or not cards[m].baseline for m in runs["method"].astype(str)]
-    runs = runs[published] if any(published) else runs
-    pool, method, run_id = (str(runs[name].iloc[0]) for name in ("pool", "method", "run_id"))
-    card = cards.get(method)
+    runs = runs[runs["pool"] == runs["pool"].iloc[0]]
+    run_id = shown_first(runs)
+    row = runs[runs["run_id"] == run_id].iloc[0]
+    pool, method, card = str(row["pool"]), str(row["method"]), catalogue().get(str(row["method"]))
     return Recipe(pool=pool, method=method, run_id=run_id, policy=card.policy if card else "top")
 
 
