@@ -173,18 +173,18 @@ def text(page: "Page", entry: Entry) -> None:
 
 
 def settle(page: "Page") -> None:
-    """Wait until the page is drawn."""
+    """Wait until the page is drawn, its charts too."""
     page.wait_for_function(IDLE)
+    for _ in range(40):
+        if not page.evaluate(BLANK):
+            break
+        page.wait_for_timeout(500)
     page.wait_for_timeout(300)
 
 
 def look(page: "Page", entry: Entry, report: Report) -> None:
     """Note exceptions, charts that failed, and panels where nothing is."""
     settle(page)
-    for _ in range(40):
-        if not page.evaluate(BLANK):
-            break
-        page.wait_for_timeout(500)
     found = {
         "exceptions": page.locator(".stException").count(),
         "failed charts": page.get_by_text("could not be drawn").count(),

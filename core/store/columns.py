@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from core import config
 from core.store import Connection, connect
 
-ROOM = 320 * 2**20  # bytes of columns that are kept
+ROOM = 256 * 2**20  # bytes of columns that are kept
 ROWS = 131_072  # read at a time
 NUMBERS: dict[str, Any] = {"DOUBLE": np.float64, "FLOAT": np.float32, "INTEGER": np.int32}
 Key = tuple[Path, str, str]
