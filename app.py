@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.ui import overview, score_health, sources
+from pages.ui import overview, score_health, sources, story
 from pages.ui.charts import bars
 from pages.ui.frame import need_selection, open_page
 from pages.ui.glossary import term
@@ -27,6 +27,7 @@ with left:
     st.caption("Click a bar to keep only that source.")
 with right:
     overview.reasons(selection)
+    story.offer(selection)
 
 st.subheader("The scores", anchor=False, help=term("score"))
 overview.scores(selection)

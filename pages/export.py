@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.ui import export_form, push_form
+from pages.ui import export_form, push_form, story
 from pages.ui.frame import need_selection, open_page
 
 open_page("Export")
@@ -23,4 +23,4 @@ with left:
     export_form.again(selection, layout)
 with right:
     push_form.push(made[0] if made else None)
-    push_form.show_it(selection)
+    story.offer(selection)

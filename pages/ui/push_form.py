@@ -5,17 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from core.errors import SFTLensError
-from core.selection import Selection
 from pages.ui import data_export
-from pages.ui.story import story_link
-
-
-def show_it(selection: Selection) -> None:
-    """The same in five steps, for somebody who has a minute."""
-    script, query = story_link(selection.recipe)
-    st.page_link(
-        script, label="Show as a story", icon=":material/slideshow:", query_params=dict(query)
-    )
 
 
 def push(folder: Path | None) -> None:

@@ -74,6 +74,14 @@ def _now() -> Recipe | None:
     return Recipe(pool=pool, method=method, run_id=run_id, policy=card.policy if card else "top")
 
 
+def offer(selection: Selection) -> None:
+    """A way from another page to the same in five steps, for somebody who has a minute."""
+    script, query = story_link(selection.recipe)
+    st.page_link(
+        script, label="Show as a story", icon=":material/slideshow:", query_params=dict(query)
+    )
+
+
 def step() -> int:
     """Where the link stands, 1 to 5."""
     text = st.query_params.get("step", "1")
