@@ -81,7 +81,8 @@ def test_moving_a_threshold_changes_the_counts(url, page):
 def test_a_click_on_a_row_opens_the_sample(url, page):
     page.goto(f"{url}/recipe")
     page.get_by_text("rank 1 of 160").wait_for()
-    grid = page.get_by_test_id("stDataFrame").first
+    grid = page.locator("[class*='st-key-recipe_list'] [data-testid='stDataFrame']")
+    grid.scroll_into_view_if_needed()
     box = grid.bounding_box()
     page.mouse.click(box["x"] + 15, box["y"] + 35 * 4 + 17)  # the fourth row's box
     page.get_by_text("rank 4 of 160").wait_for()
