@@ -33,7 +33,7 @@ def histogram(
     found = histograms.histogram(value, kept, bins)
     if found is None:
         return None
-    figure = go.Figure()
+    figure, of = go.Figure(), f" {unit}" if unit else ""
     for name, counts, colour in (
         ("all samples", found.samples, palette.other),
         ("kept", found.kept, palette.kept),
@@ -45,7 +45,7 @@ def histogram(
             name=name,
             customdata=found.first,
             marker={"color": colour, "line": {"width": 0}},
-            hovertemplate=f"%{{x:,.4~g}} {unit}: %{{y:,}} {name}<extra></extra>",
+            hovertemplate=f"%{{x:,.4~g}}{of}: %{{y:,}} {name}<extra></extra>",
         )
     if chance is not None:
         outline(figure, found.edges, np.histogram(value, found.edges, weights=chance)[0], palette)
