@@ -13,7 +13,7 @@ from pages.ui import data, data_reader
 from pages.ui.chat import conversation
 from pages.ui.data_reader import Side
 from pages.ui.glossary import term
-from pages.ui.recipe_bar import plain
+from pages.ui.prose import label
 from pages.ui.state import state
 
 ROWS = 500  # the list shows this many and says so
@@ -99,10 +99,10 @@ def sample_card(selection: Selection) -> None:
     with st.container(border=True, key="card"):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.badge("kept" if kept else "dropped", color="primary" if kept else "gray")
-            st.caption(f"{plain(sample.source)} · {sample.sample_id}", width="content")
+            st.caption(f"{label(sample.source)} · {sample.sample_id}", width="content")
             st.space("stretch")
             st.page_link("pages/reader.py", label="Reader", icon=":material/article:")
-        st.caption(plain(_why(selection, row)))
+        st.caption(label(_why(selection, row)))
         conversation(sample.turns, rendered=False)
         _numbers(selection, row)
         shown = {k: v for k, v in sample.meta.items() if v not in (None, "")}

@@ -14,7 +14,7 @@ from core.export import FileKind, Layout
 from core.selection import Selection
 from core.trainer_shapes import Shape
 from pages.ui import data_export
-from pages.ui.recipe_bar import plain
+from pages.ui.prose import label
 
 SHAPES = {
     "alpaca": "instruction, input, output",
@@ -35,7 +35,7 @@ def counts(selection: Selection) -> None:
     """What leaves, and why the rest stays; the counts add up to the pool."""
     by_reason = selection.subset.counts()
     leaving = by_reason.pop("kept")
-    stay = "; ".join(f"{n:,} {plain(reason)}" for reason, n in by_reason.items())
+    stay = "; ".join(f"{n:,} {label(reason)}" for reason, n in by_reason.items())
     rest = f" **{sum(by_reason.values()):,}** stay: {stay}." if stay else ""
     st.markdown(f"**{leaving:,}** leave.{rest}")
 
@@ -97,7 +97,7 @@ def files(folder: Path, written: Written) -> None:
         _download("All files (.zip)", f"{folder.name}.zip", "folder_zip", folder, names)
         for name in names:
             _download(name, name, "download", folder, [name])
-    st.caption(f"In {plain(str(folder))}")
+    st.caption(f"In {label(str(folder))}")
 
 
 def _holds_samples(name: str) -> bool:

@@ -12,7 +12,7 @@ from pages.ui import data, data_overview
 from pages.ui.charts import overview as charts
 from pages.ui.glossary import term
 from pages.ui.panels import chart, open_sample, palette, rule_from
-from pages.ui.recipe_bar import plain
+from pages.ui.prose import label
 from pages.ui.state import state
 
 PAGES = {  # where a method's scores are explored
@@ -30,9 +30,9 @@ def sentence(selection: Selection) -> None:
     run, subset = selection.run, selection.subset
     n_sources = len(np.unique(selection.source))
     base = run.card.get("base") or {}
-    model = f" with {plain(str(base['name']))} ({run.card['precision']})" if base else ""
+    model = f" with {label(str(base['name']))} ({run.card['precision']})" if base else ""
     st.markdown(
-        f"**{plain(run.pool)}** holds {run.n:,} samples from {n_sources:,}"
+        f"**{label(run.pool)}** holds {run.n:,} samples from {n_sources:,}"
         f" source{'s' * (n_sources != 1)}. **{catalogue()[run.method].title}** scored"
         f" {_scored(selection):,} of them{model},"
         f" and the recipe keeps **{len(subset.chosen):,}**."

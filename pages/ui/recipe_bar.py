@@ -7,6 +7,7 @@ from core.selection import Selection
 from pages.ui import data_people
 from pages.ui.address import link
 from pages.ui.glossary import term
+from pages.ui.prose import label
 from pages.ui.state import State, state
 
 
@@ -40,7 +41,7 @@ def _short(tokens: int) -> str:
 
 def _chip(text: str, key: str, hint: str, act: object, *args: object, **kwargs: object) -> None:
     st.button(
-        plain(text),
+        label(text),
         key=key,
         icon=":material/close:",
         icon_position="right",
@@ -49,13 +50,6 @@ def _chip(text: str, key: str, hint: str, act: object, *args: object, **kwargs: 
         args=args,
         kwargs=kwargs,
     )
-
-
-def plain(text: str) -> str:
-    """A person's or a sample's text inside a label, where markup would act."""
-    for sign in "\\`*_[]<>#~$:":
-        text = text.replace(sign, f"\\{sign}")
-    return text.replace(":", ":\u2060")  # icons are looked for after escapes are gone
 
 
 def _rules(selection: Selection, here: State) -> None:

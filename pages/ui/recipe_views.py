@@ -13,7 +13,7 @@ from pages.ui.charts import recipe as charts
 from pages.ui.data_recipe import Threshold
 from pages.ui.glossary import term
 from pages.ui.panels import chart, palette
-from pages.ui.recipe_bar import plain
+from pages.ui.prose import label
 from pages.ui.state import state
 
 SOURCES = 8  # largest sources in the table
@@ -72,7 +72,7 @@ def fragility(selection: Selection) -> None:
             with place:
                 _curve(threshold)
     if idle := ", ".join(t.curve.name for t in found if t.curve.idle):
-        st.caption(f"Moving these alone changes nothing: {plain(idle)}.")
+        st.caption(f"Moving these alone changes nothing: {label(idle)}.")
     sampled = min(t.curve.sampled for t in found)
     if sampled < selection.subset.n:
         st.caption(
@@ -83,7 +83,7 @@ def fragility(selection: Selection) -> None:
 
 def _said(threshold: Threshold) -> str:
     word = {"knob": "the knob ", "rule": "the rule on "}.get(threshold.kind, "the ")
-    return word + plain(threshold.curve.name)
+    return word + label(threshold.curve.name)
 
 
 def _curve(threshold: Threshold) -> None:

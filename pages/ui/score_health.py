@@ -9,7 +9,7 @@ from core.health import Finding
 from core.methods import catalogue
 from core.selection import Selection
 from pages.ui import data, data_overview
-from pages.ui.recipe_bar import plain
+from pages.ui.prose import label
 
 SIGNS = {"good": "✓ fine", "watch": "! watch", "bad": "✕ bad", "unknown": "? not known"}
 BADGES: dict[str, tuple[Literal["red", "orange", "gray"], str]] = {  # never the colour alone
@@ -75,7 +75,7 @@ def _told(told: list[tuple[str, str, Finding]], title: str, *, expanded: bool) -
             badge, what, says = st.columns([2, 5, 11])
             badge.badge(SIGNS[finding.level][2:], icon=icon, color=colour)
             what.markdown(f"**{catalogue()[method].title}** · {run_id[:6]}")
-            says.markdown(f"{plain(finding.says)} :gray[{finding.do}]")
+            says.markdown(f"{label(finding.says)} :gray[{finding.do}]")
 
 
 def _unknown(told: list[tuple[str, str, Finding]]) -> None:

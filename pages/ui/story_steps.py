@@ -12,7 +12,7 @@ from core.selection import Selection
 from pages.ui import data, data_story
 from pages.ui.charts import distributions, story
 from pages.ui.panels import chart, palette
-from pages.ui.recipe_bar import plain
+from pages.ui.prose import label
 
 SHARES = (1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 40.0, 50.0, 75.0, 100.0)  # of the slider
 CLIPPED = 300  # characters of a text
@@ -26,11 +26,11 @@ def sentence(selection: Selection) -> None:
     st.subheader(f"Chosen by {told.method.lower()}, each with a reason.", anchor=False)
     st.progress(told.kept / told.n)
     st.markdown(
-        f"That is {100 * told.kept / told.n:.1f} % of the pool **{plain(told.pool)}**, and"
+        f"That is {100 * told.kept / told.n:.1f} % of the pool **{label(told.pool)}**, and"
         f" {100 * told.tokens / max(told.tokens_before, 1):.1f} % of the text that a model would"
         " learn from."
     )
-    st.caption(plain(f"Scored by {telling.scored_by(selection.run)}."))
+    st.caption(label(f"Scored by {telling.scored_by(selection.run)}."))
 
 
 def map_of_all(selection: Selection) -> None:
@@ -78,7 +78,7 @@ def _pair(selection: Selection, pair: Contrast) -> None:
             with column:
                 st.badge(name, color="primary" if name == "kept" else "gray")
                 st.text(_clip(sample.instruction))
-                st.caption(plain(_why(selection, row)))
+                st.caption(label(_why(selection, row)))
                 with st.expander("The answer"):
                     st.text(_clip(sample.response))
         st.caption(f"Their questions are {100 * pair.cosine:.0f} % alike (cosine).")
@@ -160,7 +160,7 @@ def _strangest(bands: Mapping[str, Band]) -> str:
     if found is None:
         return "Chance would pick a similar mix."
     name, band = found
-    return f"{'More' if band.kept > band.high else 'Less'} {plain(name)} than chance explains."
+    return f"{'More' if band.kept > band.high else 'Less'} {label(name)} than chance explains."
 
 
 STEPS: tuple[Callable[[Selection], None], ...] = (
