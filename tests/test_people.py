@@ -2,7 +2,8 @@
 
 import base64
 import json
-import multiprocessing
+import subprocess
+import sys
 import zlib
 
 import pytest
@@ -165,19 +166,20 @@ def test_a_review_that_cannot_be_taken_is_one_sentence(pool, wrong):
         reviews.add(con, Review(**fields))
 
 
-def _judge(reviewer: str, ids: tuple[str, ...]) -> None:
-    for sample_id in ids:
-        with store.connect(write=True) as con:
-            reviews.add(con, Review("p", sample_id, reviewer, "good"))
+JUDGE = """
+import sys
+from core import store
+from core.store import reviews
+reviewer, *ids = sys.argv[1:]
+for sample_id in ids:
+    with store.connect(write=True) as con:
+        reviews.add(con, reviews.Review("p", sample_id, reviewer, "good"))
+"""
 
 
 def test_two_reviewers_at_once_lose_nothing(pool):
-    context = multiprocessing.get_context("spawn")
-    both = [context.Process(target=_judge, args=(name, pool)) for name in ("ana", "bo")]
-    for process in both:
-        process.start()
-    for process in both:
-        process.join()
+    both = [subprocess.Popen([sys.executable, "-c", JUDGE, name, *pool]) for name in ("ana", "bo")]
+    assert [process.wait() for process in both] == [0, 0]
     with store.connect() as con:
         found = reviews.reviews(con, "p")
     assert sorted(zip(found["reviewer"], found["sample_id"], strict=True)) == sorted(
