@@ -16,8 +16,10 @@ from core import adapters
 from core.domain import IntN, Sample
 from core.engines import Pooling, Sampling, Sketch, Text, Wording
 from core.engines.batches import pad, token_batches
+from core.engines.body import hidden
 from core.engines.hardware import DTYPES, Precision
 from core.engines.logits import ROWS, VOCAB, head_blocks, nll_entropy
+from core.engines.stack import Stack, stack_of
 from core.engines.tokens import encoded, tokenizer_key
 from core.engines.weights import load_model, unloadable
 from core.errors import ModelError
@@ -117,9 +119,32 @@ class HFEngine:
         same = ours.shape == theirs.shape and torch.allclose(ours, theirs, rtol=0.02, atol=0.1)
         return same or self._plain_path()
 
-    def _plain_path(self) -> bool:
+    @cached_property
+    def stack(self) -> Stack | None:
+        """The layers for the fast path, or None where the model has to be read its own way.
+
+        The model itself is asked on a few tokens whether they say the same.
+        """
+        import torch
+
+        ids = torch.arange(3, 35, device=self.precision.device).clamp(max=self.vocabulary - 1)[None]
+        with torch.inference_mode():
+            theirs = self.model.base_model(ids, use_cache=False)[0]
+            found = stack_of(self.model)
+            if found is None:
+                self._plain_path("its layers are of a kind of their own")
+                return None
+            ours = hidden(found, ids)
+        tolerance = 1e-3 if theirs.dtype == torch.float32 else 0.1
+        if torch.dist(ours.float(), theirs.float()) <= tolerance * theirs.float().norm():
+            return found
+        del self.model  # its norms are folded: read it anew
+        self._plain_path("its layers differ from what their names say")
+        return None
+
+    def _plain_path(self, why: str = "its head is unusual") -> bool:
         """Say once why this model takes longer; False."""
-        log.warning("%s: its head is unusual, using the plain path", self.checkpoint.name)
+        log.warning("%s: %s, using the plain path", self.checkpoint.name, why)
         return False
 
     def lengths(self, samples: Sequence[Sample], template: Template) -> IntN:
