@@ -6,7 +6,7 @@ import pytest
 import torch
 import transformers
 
-from core.engines.body import blocked_attention, hidden
+from core.engines.body import blocked_attention, last_states
 from core.engines.stack import Stack, stack_of
 
 SIZES = {
@@ -68,7 +68,7 @@ def test_the_fast_path_reads_as_transformers_does(name: str, shared: int) -> Non
         theirs = model.base_model(rows(), use_cache=False).last_hidden_state[:, shared:]
         stack = stack_of(model)
         assert stack is not None
-        ours = hidden(stack, rows(), shared)
+        ours = last_states(stack, rows(), shared)
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-4)
 
 
@@ -92,7 +92,9 @@ def test_what_follows_a_row_does_not_change_it(name: str) -> None:
     padded = rows()
     padded[:, 30:] = 0
     with torch.inference_mode():
-        torch.testing.assert_close(hidden(stack, padded)[:, :30], hidden(stack, padded[:, :30]))
+        torch.testing.assert_close(
+            last_states(stack, padded)[:, :30], last_states(stack, padded[:, :30])
+        )
 
 
 @pytest.mark.parametrize("window", [0, 9])

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 QUERIES = 128  # positions whose cosines with all keys are in memory at once, in bfloat16
 
 
-def hidden(stack: Stack, tokens: "torch.Tensor", shared: int = 0) -> "torch.Tensor":
+def last_states(stack: Stack, tokens: "torch.Tensor", shared: int = 0) -> "torch.Tensor":
     """Last hidden states of token rows (b, t) that are padded on the right; (b, t - shared, d).
 
     The first `shared` tokens are the same in all rows, and are read once; their own states
