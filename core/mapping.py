@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core import __version__, blocks, maps, store
+from core import __version__, blocks, layout, maps, store
 from core.domain import IntN, MaskN, Pool, content_hash
 from core.engines.hardware import choose
 from core.errors import PoolError
@@ -210,6 +210,7 @@ def parameters() -> dict[str, Any]:
     return {
         "umap": maps.UMAP,
         "start": "PCA",
+        "layout": {"a": layout.A, "b": 1, "moves": layout.WORK, "passes": [*layout.PASSES]},
         "umap_at_most": maps.FITTED,
         "umap_sample": maps.SAMPLE,
         "clusters_at_most": MOST,

@@ -23,7 +23,7 @@ VERSION = 2  # raise it when the same vectors give another map
 NEIGHBOURS = 10  # of each sample, for the reader
 FLOORS = {"cosine": 0.8, "minhash": 0.5}  # near-duplicates are exact for any threshold from here
 # A sample counts among its own neighbours.
-UMAP: dict[str, Any] = {"n_neighbors": 15, "min_dist": 0.1, "metric": "cosine"}
+UMAP: dict[str, Any] = {"n_neighbors": 15, "metric": "cosine"}
 FITTED = 100_000  # rows that UMAP places itself; of more, a sample
 SAMPLE = 50_000
 ANCHORS = 5  # placed rows that say where another one goes
