@@ -70,26 +70,27 @@ def add_pool(con: Connection, name: str, kind: PoolKind, parquet: Path) -> Added
         do = "Choose another name."
         raise PoolError(name, f"is a {_KINDS[known[0]]}, not a {_KINDS[kind]}", do=do)
     start = int(known[1]) if known else 0
-    con.execute(
-        "CREATE TEMP TABLE incoming AS SELECT *,"
+    file = _literal(parquet)
+    con.execute(  # numbers and ids alone, so that no long text is sorted to find the copies
+        "CREATE TEMP TABLE incoming AS SELECT seq,"
         " ? + row_number() OVER (ORDER BY seq) - 1 AS position FROM ("
-        "  SELECT * FROM read_parquet(?) i WHERE NOT EXISTS"
+        "  SELECT seq, sample_id FROM read_parquet(?) i WHERE NOT EXISTS"
         "   (SELECT 1 FROM samples s WHERE s.pool = ? AND s.sample_id = i.sample_id)"
         "  QUALIFY row_number() OVER (PARTITION BY sample_id ORDER BY seq) = 1)",
-        [start, _literal(parquet), name],
+        [start, file, name],
     )
     con.execute(
         "INSERT INTO samples SELECT ?, position, sample_id, source, n_turns, n_chars, preview,"
-        " meta FROM incoming ORDER BY position",
-        [name],
+        " meta FROM read_parquet(?) JOIN incoming USING (seq) ORDER BY position",
+        [name, file],
     )
     con.execute(
-        "INSERT INTO texts SELECT ?, position, sample_id, turns, input, record FROM incoming"
-        " ORDER BY position",
-        [name],
+        "INSERT INTO texts SELECT ?, position, sample_id, turns, input, record"
+        " FROM read_parquet(?) JOIN incoming USING (seq) ORDER BY position",
+        [name, file],
     )
     imported = _count(con, "SELECT count(*) FROM incoming")
-    read = _count(con, "SELECT count(*) FROM read_parquet(?)", _literal(parquet))
+    read = _count(con, "SELECT count(*) FROM read_parquet(?)", file)
     con.execute("DROP TABLE incoming")
     _stamp(con, name, kind)
     return Added(imported, read - imported, get_pool(con, name))
