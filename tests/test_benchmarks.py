@@ -233,14 +233,15 @@ def test_the_slope_of_a_power_is_its_exponent_and_a_start_is_taken_off():
         Stage("square", power(clock, 2.0), 100, 1000),
         Stage("opened", power(clock, 1.0, start_s=5.0), 10_000, 10_000, opens=True),
         Stage("by nature", power(clock, 1.9), 100, 1000, linear=False),
+        Stage("nothing", power(clock, 0.5), 1000, 1000),
     ]
     rows = {row.id: row for row in slopes(bench(clock=clock), stages)}
     found = [round(rows[f"b11.{stage.name}"].ratio, 2) for stage in stages]
-    assert found == [1.0, 2.0, 1.0, 1.9]
-    assert [rows[f"b11.{stage.name}"].met for stage in stages] == [True, False, True, True]
+    assert found == [1.0, 2.0, 1.0, 1.9, 0.5]
+    assert [rows[f"b11.{stage.name}"].met for stage in stages] == [True, False, True, True, True]
     assert rows["b11"].ratio == pytest.approx(2)  # the farthest that should be linear
     assert not rows["b11"].met
-    assert rows["b11"].note == "outside: square"
+    assert rows["b11"].note == "outside: square"  # what takes no time is not counted
 
 
 def test_samples_alike_are_different_samples_of_the_same_lengths():

@@ -1,10 +1,11 @@
-"""The stages after measuring that B11 looks at: scoring into the store, choosing, writing."""
+"""The stages after measuring that B11 looks at: scoring, choosing, keeping, writing."""
 
 import json
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache, partial
 from itertools import count
 from pathlib import Path
@@ -25,11 +26,12 @@ from core.recipe import Recipe
 from core.store import runs as stored
 
 POOL = "slopes"
+COLUMNS = 12  # of a run in the store
 
 
 def every(folder: Path) -> list[Stage]:
     """The stages; `folder` is for stores of their own."""
-    return [*_scoring(folder), *_choosing(), *_writing(folder)]
+    return [*_scoring(), *_choosing(), *_writing(folder)]
 
 
 @contextmanager
@@ -59,26 +61,16 @@ def _inputs(n: int) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
     return found
 
 
-def _scoring(folder: Path) -> list[Stage]:
-    """Scores from what was measured, into the store."""
-
+def _scoring() -> list[Stage]:
     def scoring(name: str, n: int) -> Work:
         params, x = _inputs(n)[name]
-        method, ids, number = build(name, params), [f"{k:020x}" for k in range(n)], count()
+        method = build(name, params)
+        return lambda: method.score(x)
 
-        def work() -> None:
-            scores = method.score(x)
-            run_id = content_hash([name, n, next(number)])
-            run = stored.Run(run_id, POOL, "", name, {}, {}, n, n, 0.0)
-            with store.connect(write=True, path=folder / "scores.duckdb") as con:
-                stored.add_run(con, run, ids, scores)
-
-        return work
-
-    names = [name for name, card in catalogue().items() if card.measures]
     return [
-        Stage(f"score.{name}", partial(scoring, name), 20_000, 100_000, opens=True)
-        for name in names
+        Stage(f"score.{name}", partial(scoring, name), 20_000, 100_000)
+        for name, card in catalogue().items()
+        if card.measures
     ]
 
 
@@ -131,14 +123,24 @@ def _writing(folder: Path) -> list[Stage]:
                 made[n] = runs.execute(RunSpec(POOL, "length", model="fake")).run
         return own
 
-    def reading(n: int) -> Work:
-        path = folder / f"columns-{n}.duckdb"
+    def columns(n: int) -> tuple[Path, stored.Run, Work]:
+        path, number = folder / f"columns-{n}.duckdb", count()
         rng = np.random.default_rng(0)
-        columns = {f"column_{k}": rng.standard_normal(n) for k in range(12)}
-        run = stored.Run(content_hash(n), POOL, "", "length", {}, {}, n, n, 0.0)
+        x = {f"column_{k}": rng.standard_normal(n) for k in range(COLUMNS)}
+        ids, scores = [str(k) for k in range(n)], Scores(x["column_0"], diagnostics=x)
+        run = stored.Run(content_hash([n, -1]), POOL, "", "length", {}, {}, n, n, 0.0)
+
+        def work() -> None:
+            with store.connect(write=True, path=path) as con:
+                own = replace(run, run_id=content_hash([n, next(number)]))
+                stored.add_run(con, own, ids, scores)
+
         with store.connect(write=True, path=path) as con:
-            ids = [str(k) for k in range(n)]
-            stored.add_run(con, run, ids, Scores(columns["column_0"], diagnostics=columns))
+            stored.add_run(con, run, ids, scores)
+        return path, run, work
+
+    def reading(n: int) -> Work:
+        path, run, _ = columns(n)
 
         def work() -> None:
             with store.connect(path=path) as con:
@@ -159,5 +161,6 @@ def _writing(folder: Path) -> list[Stage]:
 
     return [
         Stage("export", exporting, 2000, 10_000, opens=True),
-        Stage("store_read", reading, 50_000, 100_000, opens=True),
+        Stage("store_write", lambda n: columns(n)[2], 150_000, 250_000, opens=True),
+        Stage("store_read", reading, 50_000, 250_000, opens=True),
     ]
