@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 Target = float | tuple[float, float] | None  # a least (or a greatest), a range, or none
-HEAD = f"{'id':16} {'ratio':>10} {'target':>12} {'floor':>6}  {'gate':4}  {'':8} what"
+HEAD = f"{'id':31} {'ratio':>10} {'target':>12} {'floor':>6}  {'gate':4}  {'':8} what"
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,10 @@ class Row:
         floor = "" if self.fraction is None else f"{self.fraction:.2f}"
         gate = "ok" if self.gate else "FAIL"
         first = (
-            f"{self.id:16} {shown(self.ratio):>10} {self._target():>12} {floor:>6}  {gate:4}  "
+            f"{self.id:31} {shown(self.ratio):>10} {self._target():>12} {floor:>6}  {gate:4}  "
             f"{self.verdict():8} {self.what}"
         )
-        return f"{first}\n{'':17}{self.note}" if self.note else first
+        return f"{first}\n{'':4}{self.note}" if self.note else first
 
     def verdict(self) -> str:
         """One word: met, short, drifted (the machine was not steady) or wrong (the gate failed)."""
