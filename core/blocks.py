@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from core import files
 from core.domain import IntN, Sample, content_hash
 from core.engines import Engine
+from core.engines.loader import Loadable
 from core.errors import RunError
 from core.signals import Signal
 
@@ -40,7 +41,7 @@ class Task:
     """All that a worker needs to measure a block."""
 
     signal: Signal
-    engine: Engine
+    engine: Loadable
     fetch: Fetch
     folder: Path
     max_tokens: int
@@ -48,11 +49,14 @@ class Task:
 
     def __call__(self, block: Block) -> Block:
         """Measure the block and rename its part into place."""
+        write_part(self.folder, block.ids, self.measured(block))
+        return block
+
+    def measured(self, block: Block) -> dict[str, NDArray[Any]]:
+        """The arrays (b, ...) of a block's samples."""
         given = gather(self.given, block.ids) if self.given else {}
         samples = self.fetch(block.ids)
-        arrays = self.signal.measure(samples, self.engine, self.max_tokens, given)
-        write_part(self.folder, block.ids, arrays)
-        return block
+        return self.signal.measure(samples, self.engine, self.max_tokens, given)
 
 
 def write_part(folder: Path, ids: Sequence[str], arrays: dict[str, NDArray[Any]]) -> None:

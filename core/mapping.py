@@ -12,7 +12,7 @@ from core import __version__, blocks, maps, store
 from core.domain import IntN, MaskN, Pool, content_hash
 from core.engines.hardware import choose
 from core.errors import PoolError
-from core.executors import Serial
+from core.executors import Executor, Serial
 from core.labels import MOST
 from core.measuring import Measuring
 from core.methods import build
@@ -32,7 +32,11 @@ FETCH = 4096  # samples read at a time
 
 
 def make(
-    name: str, of: Of = "instructions", seed: int = 0, progress: Progress | None = None
+    name: str,
+    of: Of = "instructions",
+    seed: int = 0,
+    progress: Progress | None = None,
+    executor: Executor | None = None,
 ) -> StoredMap:
     """Measure what is missing, map the pool, and store the map. The same again is free.
 
@@ -42,13 +46,16 @@ def make(
         RunError: the vectors of this map come with a run that was not made.
         ConfigError: its measurements are gone, and its device is not there to make them again.
     """
-    progress = progress or Progress(quiet=True)
+    progress, executor = progress or Progress(quiet=True), executor or Serial()
     with store.connect() as con:
         pool = pools.get_pool(con, name)
     if pool.kind != "pool" or not len(pool):
         what = "is a query set" if pool.kind != "pool" else "holds no samples"
         raise PoolError(name, what, do="Choose a pool of samples: sftlens pools.")
-    found = _instructions(pool, progress) if of == "instructions" else _of_run(pool, of, progress)
+    if of == "instructions":
+        found = _instructions(pool, progress, executor)
+    else:
+        found = _of_run(pool, of, progress, executor)
     with store.connect() as con:
         known = stored.get_map(con, map_id(pool, of, seed, found.source))
     if known is not None:  # what was measured may be gone by now
@@ -64,24 +71,26 @@ class _Found:
     vectors: Callable[[], tuple[NDArray[np.float32], MaskN]]
 
 
-def make_all(name: str, progress: Progress | None = None) -> list[StoredMap]:
+def make_all(
+    name: str, progress: Progress | None = None, executor: Executor | None = None
+) -> list[StoredMap]:
     """Every map of a pool that can be made: of its instructions, and of what its runs measured.
 
     Raises: as `make`.
     """
-    made = [make(name, progress=progress)]
+    made = [make(name, progress=progress, executor=executor)]
     for of in RUNS:
         with store.connect() as con:
             there = stored_runs.has_run(con, name, RUNS[of])
         if there:
-            made.append(make(name, of, progress=progress))
+            made.append(make(name, of, progress=progress, executor=executor))
     return made
 
 
-def _instructions(pool: Pool, progress: Progress) -> _Found:
+def _instructions(pool: Pool, progress: Progress, executor: Executor) -> _Found:
     """Vectors (n, d) of the instructions; an empty one has none."""
     precision = choose()
-    work = Measuring(pool, None, INSTRUCTIONS.model, precision, MAX_TOKENS, progress, Serial())
+    work = Measuring(pool, None, INSTRUCTIONS.model, precision, MAX_TOKENS, progress, executor)
 
     def vectors() -> tuple[NDArray[np.float32], MaskN]:
         x = blocks.gather(work.measure(INSTRUCTIONS).folder, pool.sample_ids)
@@ -98,22 +107,22 @@ def _last_vectors(run: Run, of: Of) -> str:
     return max(of_pool, key=lambda name: int(name.removeprefix("pool_")))
 
 
-def _of_run(pool: Pool, of: Of, progress: Progress) -> _Found:
+def _of_run(pool: Pool, of: Of, progress: Progress, executor: Executor) -> _Found:
     """Vectors that a run measured: the last gradient, or the mean direction of the answers."""
     with store.connect() as con:
         run = stored_runs.newest_run(con, pool.name, RUNS[of])
     need = _last_vectors(run, of)
     source = {"run": run.run_id, "parts": run.card["parts"][need]}
-    return _Found(source, lambda: _measured(pool, run, need, progress))
+    return _Found(source, lambda: _measured(pool, run, need, progress, executor))
 
 
 def _measured(
-    pool: Pool, run: Run, need: str, progress: Progress
+    pool: Pool, run: Run, need: str, progress: Progress, executor: Executor
 ) -> tuple[NDArray[np.float32], MaskN]:
     """Unit vectors (n, d) of a need of a run; a part that is gone is measured again."""
     device, _, dtype = str(run.card["precision"]).partition("-")
     model, max_tokens = run.card["model"], run.card["max_tokens"]
-    work = Measuring(pool, None, model, choose(device, dtype), max_tokens, progress, Serial())
+    work = Measuring(pool, None, model, choose(device, dtype), max_tokens, progress, executor)
     folder = work.measure(build(run.method, run.params).needs()[need]).folder
     column = next(c for c in ("gradient", "vector") if c in blocks.columns(folder))
     rows = blocks.gather(folder, pool.sample_ids, column)[column]

@@ -63,7 +63,9 @@ def execute(
             raise
 
 
-def execute_all(spec: RunSpec, progress: Progress | None = None) -> Iterator[Finished]:
+def execute_all(
+    spec: RunSpec, progress: Progress | None = None, executor: Executor | None = None
+) -> Iterator[Finished]:
     """Score with every published method and baseline, one after the other.
 
     What is shared is made once: all that need a warm-up get the same one (that of gradient
@@ -81,7 +83,7 @@ def execute_all(spec: RunSpec, progress: Progress | None = None) -> Iterator[Fin
         for method in methods:
             query = spec.query if method.needs_query() else ""
             own = replace(spec, method=method.name, params=method.model_dump(), query=query)
-            yield execute(own, progress)
+            yield execute(own, progress, executor)
 
 
 def chosen_for_all(spec: RunSpec) -> list[Method]:

@@ -1,5 +1,6 @@
 """The command `sftlens` itself, and what its subcommands share."""
 
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -34,6 +35,23 @@ def progress() -> Any:
     from core.progress import Progress
 
     return Progress()
+
+
+def executor_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say where blocks are measured; no score depends on them."""
+    workers = click.option(
+        "--workers",
+        type=click.IntRange(1),
+        help="Processes of one thread, or one a GPU (default: as many as there is room for).",
+    )
+    executor = click.option(
+        "--executor",
+        type=click.Choice(["processes", "serial"]),
+        default="processes",
+        show_default=True,
+        help="Measure in processes side by side, or one block after another in this one.",
+    )
+    return executor(workers(command))
 
 
 def pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:

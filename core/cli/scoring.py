@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from core.cli.root import cli, echo, note, pairs, progress, short
+from core.cli.root import cli, echo, executor_options, note, pairs, progress, short
 
 
 @cli.command()
@@ -70,25 +70,40 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--query", default="", help="The query set, for methods that need one.")
 @_run_options
+@executor_options
 def score(
-    pool: str, method: str | None, every: bool, params: tuple[str, ...], **options: Any
+    pool: str,
+    method: str | None,
+    every: bool,
+    params: tuple[str, ...],
+    executor: Any,
+    workers: int | None,
+    **options: Any,
 ) -> None:
     """Score POOL with METHOD. Goes on where a stopped run was; the same again is free."""
-    from core import mapping, runs
+    from core import executors, runs
     from core.domain import RunSpec
 
     if bool(method) == every:
         raise click.UsageError("Give a METHOD, or --all.")
     spec = RunSpec(pool, method or "", pairs(params, "--set"), **options)
-    if method:
-        _told(runs.execute(spec, progress()))
-        echo(f"next: sftlens select {pool} --method {method} --budget 10% --out DIR")
-        return
-    for finished in runs.execute_all(spec, progress()):
+    with executors.opened(executor, workers) as opened:
+        if not method:
+            _score_all(spec, opened)
+            return
+        _told(runs.execute(spec, progress(), opened))
+    echo(f"next: sftlens select {pool} --method {method} --budget 10% --out DIR")
+
+
+def _score_all(spec: Any, executor: Any) -> None:
+    """Every method and every map."""
+    from core import mapping, runs
+
+    for finished in runs.execute_all(spec, progress(), executor):
         _told(finished)
     if not spec.query:
         note("methods that need a query set were left out; name one with --query")
-    for made in mapping.make_all(pool, progress()):
+    for made in mapping.make_all(spec.pool, progress(), executor):
         echo(f"map {made.map_id}: {made.of}, {made.n:,} samples, {len(made.labels)} clusters")
 
 
@@ -132,9 +147,10 @@ def status() -> None:
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
 def map_(pool: str, of: Any, seed: int) -> None:
     """Lay POOL out on a map with clusters, neighbours and near-duplicates. Again is free."""
-    from core import mapping
+    from core import executors, mapping
 
-    made = mapping.make(pool, of, seed, progress())
+    with executors.opened() as opened:
+        made = mapping.make(pool, of, seed, progress(), opened)
     echo(f"map {made.map_id}: {made.n:,} samples, {len(made.labels)} clusters")
     for number, label in enumerate(made.labels):
         echo(f"{number:>4}  {label}")
