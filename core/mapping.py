@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core import __version__, blocks, maps, store
-from core.domain import IntN, MaskN, Pool, content_hash
+from core.domain import MaskN, Pool, content_hash
 from core.engines.hardware import choose
 from core.errors import PoolError
 from core.executors import Executor, Serial
@@ -21,10 +21,9 @@ from core.signals import Embedding
 from core.store import maps as stored
 from core.store import pools
 from core.store import runs as stored_runs
-from core.store.maps import By, Of, StoredMap
+from core.store.maps import Of, StoredMap
 from core.store.runs import Run
 
-DEFAULT = {"cosine": 0.95, "minhash": 0.7}  # thresholds of near-duplicates
 INSTRUCTIONS = Embedding(model="minilm", checkpoint="embedder", text="instruction")
 MAX_TOKENS = 4096  # embedders cut at their own limit
 RUNS: dict[Of, str] = {"gradients": "gradient_similarity", "answers": "answer_divergence"}
@@ -187,31 +186,6 @@ def _texts(pool: Pool) -> list[str]:
             some = pools.read_samples(con, pool.name, pool.sample_ids[start : start + FETCH])
         texts += [next((t.content for t in s.turns if t.role == "user"), "") for s in some]
     return texts
-
-
-def duplicates(name: str, threshold: float | None = None, by: By = "cosine") -> IntN:
-    """Near-duplicate groups (n,) of the newest map of a pool's instructions; no vector is read.
-
-    Returns: the position of each sample's representative, the first of its group in pool order;
-    -1 for a sample that is alone.
-
-    Raises:
-        RunError: the pool has no map yet.
-        MethodError: the threshold is below the floor from which pairs are kept.
-    """
-    with store.connect() as con:
-        newest = stored.newest_map(con, name)
-        links = stored.map_links(con, newest.map_id, by)
-    return links.groups(newest.n, DEFAULT[by] if threshold is None else threshold)
-
-
-def members(group: IntN) -> list[NDArray[np.int64]]:
-    """The positions of each group, its representative first; the largest group first."""
-    order = np.argsort(group, kind="stable")
-    order = order[group[order] >= 0]
-    cuts = np.flatnonzero(np.diff(group[order])) + 1
-    parts = np.split(order, cuts) if len(order) else []
-    return sorted(parts, key=lambda part: (-len(part), part[0]))
 
 
 def parameters() -> dict[str, Any]:

@@ -2,16 +2,15 @@
 
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from core import __version__, calibration, config, files, jobs, store
-from core.domain import Pool, RunSpec, Scores, content_hash
+from core.domain import Pool, RunSpec, content_hash
 from core.engines.hardware import choose
-from core.errors import MethodError, PoolError, RunError, SFTLensError
+from core.errors import MethodError, PoolError, SFTLensError
 from core.executors import Executor, Serial
 from core.measuring import Measuring
 from core.methods import Method, WarmUpFields, build, catalogue
@@ -213,30 +212,6 @@ def _run_id(
             needs,
         ]
     )
-
-
-def rescore(run: stored.Run, columns: Mapping[str, Any], params: Mapping[str, Any]) -> Scores:
-    """Scores of a run under other live knobs, from its stored columns; no model is touched.
-
-    Raises:
-        MethodError: a parameter is wrong.
-        RunError: a parameter changes what must be measured.
-    """
-    method = build(run.method, run.params)
-    if not method.is_live(params):
-        do = f"Score again: {_again(run, params)}"
-        raise RunError(run.run_id[:8], "these parameters need new measurements", do=do)
-    return method.with_params(params).score(columns)
-
-
-def _again(run: stored.Run, params: Mapping[str, Any]) -> str:
-    """The command that scores a run's pool again under other parameters."""
-    words = [stored.how(run.pool, run.method)]
-    if (query := run.card.get("query")) is not None:
-        words.append(f"--query {query['name']}")
-    if (model := run.card.get("model", "embedded")) not in ("embedded", ""):
-        words.append(f"--model {model}")
-    return " ".join([*words, *(f"--set {k}={v}" for k, v in params.items())])
 
 
 def versions() -> dict[str, str]:

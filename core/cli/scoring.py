@@ -171,10 +171,11 @@ def map_(pool: str, of: Any, seed: int) -> None:
 )
 def duplicates(pool: str, threshold: float | None, by: Any) -> None:
     """List groups of near-duplicate instructions of a mapped POOL, each with its first words."""
-    from core import mapping, store
+    from core import duplicates as near
+    from core import store
     from core.store import views
 
-    groups = mapping.members(mapping.duplicates(pool, threshold, by))
+    groups = near.members(near.groups(pool, threshold, by))
     with store.connect() as con:
         frame = views.previews(con, pool, [int(row) for rows in groups for row in rows])
     shown = zip(frame["sample_id"], frame["source"], frame["preview"], strict=True)
