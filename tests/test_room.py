@@ -9,11 +9,12 @@ import pytest
 
 from core.blocks import Block, Task
 from core.domain import Sample, Turn
+from core.engines import Sampling
 from core.engines.fake import FakeEngine
 from core.engines.hardware import Precision
 from core.executors import room
 from core.executors.processes import Processes
-from core.signals import TokenStats
+from core.signals import Answers, TokenStats
 
 
 @pytest.mark.parametrize(
@@ -35,7 +36,7 @@ def test_little_work_starts_no_worker(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     used: list[int] = []
-    monkeypatch.setattr(room, "workers", lambda engine: 2)
+    monkeypatch.setattr(room, "workers", lambda task, taken: 2)
     monkeypatch.setattr(room, "one_thread", lambda engine: nullcontext())
     monkeypatch.setattr(Processes, "_shared", lambda _, task, b, n: used.append(n) or iter(b))
     engine = FakeEngine()
@@ -72,7 +73,12 @@ def test_room_is_for_cores_memory_and_cards(
     ):
         monkeypatch.setattr(room, "free_bytes", lambda free=free: free << 30)
         engine.precision = Precision(device, dtype)
-        assert room.workers(engine) == fit, (free, device, dtype)
+        task = Task(TokenStats(), engine, lambda ids: [], tmp_path, 64)
+        assert room.workers(task) == fit, (free, device, dtype)
+        sampling = Answers(sampling=Sampling(2, 1.0, 0.9, 8, 0))
+        assert room.workers(task, 16 << 30) >= fit
+        fewer = room.workers(replace(task, signal=sampling))
+        assert fewer == {8: 8, 4: 3, 7: 5}.get(fit, fit), (free, device, dtype)
 
 
 def test_a_containers_limits_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

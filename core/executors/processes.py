@@ -83,11 +83,13 @@ class Processes:
             WorkerFault: a programming error in a worker.
             SFTLensError, OSError: as the task raised it.
         """
-        fit = room.workers(task.engine)
+        fit = room.workers(task, sum(child.memory() for child in self._there))
         wanted = fit if self.workers is None else self.workers
         if task.engine.precision.device != "cpu":
             wanted = min(wanted, fit)  # a GPU is never shared
         self._seen += len(blocks)
+        if len(self._there) > wanted:  # of a stage that needed less memory
+            self.close()
         if wanted < 2:
             yield from map(task, blocks)  # with all the threads there are
         elif not self._worth(task, blocks):

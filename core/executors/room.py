@@ -5,23 +5,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from core.blocks import Task
 from core.engines.loader import Loadable
 
 SHARE = 0.8  # of the free memory that workers may take
-BESIDE_BYTES = 2 << 30  # of a worker beside its weights: libraries, activations, keys and values
+BESIDE_BYTES = 2 << 30  # of a worker beside its weights: libraries, activations
+ANSWERS_BYTES = 2 << 30  # more where it samples: keys and values, twice while rows leave
 GROUP = Path("/sys/fs/cgroup")  # limits of a container
 
 
-def workers(engine: Loadable) -> int:
-    """Workers that can measure with this engine at once: one a GPU, or one a core with memory."""
-    device = engine.precision.device
+def workers(task: Task, taken: int = 0) -> int:
+    """Workers that can measure this at once: one a GPU, or one a core with memory.
+
+    `taken`: bytes of the workers that are there already.
+    """
+    device = task.engine.precision.device
     if device == "cuda":
         import torch
 
         return max(1, torch.cuda.device_count())
     if device != "cpu":  # one card, by its number
         return 1
-    return max(1, min(cores(), int(SHARE * free_bytes() / worker_bytes(engine))))
+    return max(1, min(cores(), int(SHARE * (free_bytes() + taken) / worker_bytes(task))))
 
 
 def cores() -> int:
@@ -48,10 +53,12 @@ def _limit(name: str) -> str:
         return ""
 
 
-def worker_bytes(engine: Loadable) -> int:
+def worker_bytes(task: Task) -> int:
     """Memory of one worker at its height. Weights on disk are taken to be 16 bits wide."""
-    on_disk = sum(p.stat().st_size for p in Path(engine.checkpoint.folder).glob("*.safetensors"))
-    return on_disk * (2 if engine.precision.dtype == "fp32" else 1) + BESIDE_BYTES
+    folder, dtype = task.engine.checkpoint.folder, task.engine.precision.dtype
+    on_disk = sum(path.stat().st_size for path in Path(folder).glob("*.safetensors"))
+    beside = BESIDE_BYTES + (ANSWERS_BYTES if task.signal.per_block else 0)
+    return on_disk * (2 if dtype == "fp32" else 1) + beside
 
 
 @contextmanager
