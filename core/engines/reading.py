@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from core.domain import Sample
 from core.engines.batches import pad, token_batches
+from core.engines.fused import head_stats
 from core.engines.logits import ROWS, VOCAB, nll_entropy
 from core.templates import Encoded, Template
 
@@ -85,14 +86,10 @@ def _stats(
 
     if engine.head is not None:
         rows = engine.states(tokens, shared)[:, :-1][mask]
-        parts = [
-            nll_entropy(engine.head.blocks(h), y)
-            for h, y in zip(rows.split(ROWS), targets.split(ROWS), strict=True)
-        ]
-    else:
-        logits = engine.model(tokens, use_cache=False).logits[:, shared:-1][mask]
-        parts = [
-            nll_entropy(z.split(VOCAB, 1), y)
-            for z, y in zip(logits.split(ROWS), targets.split(ROWS), strict=True)
-        ]
+        return head_stats(engine.head, rows, targets)
+    logits = engine.model(tokens, use_cache=False).logits[:, shared:-1][mask]
+    parts = [
+        nll_entropy(z.split(VOCAB, 1), y)
+        for z, y in zip(logits.split(ROWS), targets.split(ROWS), strict=True)
+    ]
     return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
