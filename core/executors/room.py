@@ -7,10 +7,12 @@ from pathlib import Path
 
 from core.blocks import Task
 from core.engines.loader import Loadable
+from core.signals import Answers, Gradient
 
 SHARE = 0.8  # of the free memory that workers may take
 BESIDE_BYTES = 2 << 30  # of a worker beside its weights: libraries, activations
-ANSWERS_BYTES = 2 << 30  # more where it samples: keys and values, twice while rows leave
+KEPT_BYTES = 2 << 30  # more where keys and values, or all activations, are kept for a while
+KEEP = (Answers, Gradient)
 GROUP = Path("/sys/fs/cgroup")  # limits of a container
 
 
@@ -57,7 +59,7 @@ def worker_bytes(task: Task) -> int:
     """Memory of one worker at its height. Weights on disk are taken to be 16 bits wide."""
     folder, dtype = task.engine.checkpoint.folder, task.engine.precision.dtype
     on_disk = sum(path.stat().st_size for path in Path(folder).glob("*.safetensors"))
-    beside = BESIDE_BYTES + (ANSWERS_BYTES if task.signal.per_block else 0)
+    beside = BESIDE_BYTES + (KEPT_BYTES if isinstance(task.signal, KEEP) else 0)
     return on_disk * (2 if dtype == "fp32" else 1) + beside
 
 
