@@ -15,7 +15,7 @@ from core.executors.processes import Processes
 from core.signals import TokenStats
 
 WORKERS = 2
-BLOCK_TOKENS = 1024  # a quarter of the product's: more to hand over, and sooner done
+BLOCK_TOKENS = 1024  # half of the product's: more to hand over, and sooner done
 
 
 def b9(bench: Bench) -> Iterator[Row]:
