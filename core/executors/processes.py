@@ -168,4 +168,7 @@ class Processes:
         deadline = time.monotonic() + END_S
         while self._there:
             self._there.pop().end(deadline)
-        self._heard = Queue()  # what they said last is for nobody
+        while not self._heard.empty():  # what they did last is for nobody, what they logged is
+            _, message = self._heard.get()
+            if message is not None and "log" in message:
+                self._repeat(*message["log"])
