@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core import blocks, calibration, config, models, store
-from core.calibration import Warmed
 from core.domain import Pool, Sample, WarmUp, content_hash, id_hash
 from core.engines import Engine, loader
 from core.engines.hardware import Precision
@@ -22,6 +21,21 @@ from core.models import Checkpoint
 from core.progress import Progress
 from core.signals import Signal
 from core.store import pools
+from core.warm_ups import Warmed
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """What measuring a signal would be: on which samples, by which checkpoint, kept where."""
+
+    name: str
+    signal: Signal
+    pool: Pool
+    fetch: blocks.Fetch
+    checkpoint: Checkpoint
+    precision: Precision
+    folder: Path
+    extra: Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -68,6 +82,7 @@ class Measuring:
     progress: Progress
     executor: Executor
     blocks_in: Path | None = None  # where parts are kept, the cache's own folder by default
+    calibrate: Callable[..., Warmed] = calibration.calibrate  # a plan only foresees
     _bases: dict[str, Checkpoint] = field(default_factory=dict)
     _warmed: dict[tuple[Any, ...], Warmed] = field(default_factory=dict)
     _engine: tuple[tuple[str, Precision], Engine] | None = None
@@ -109,23 +124,27 @@ class Measuring:
     def measure(self, signal: Signal) -> Measured:
         """Measure what no part holds of a signal, and of the signal it comes after."""
         before = self.measure(signal.after) if signal.after is not None else None
-        checkpoint, extra = self.checkpoint(signal)
-        precision = self._precision(signal)
-        shaped_by = [signal.key(), checkpoint.key, precision.key, self.max_tokens]
-        if before is not None:
-            shaped_by.append(before.folder.name)
-        folder = (self.blocks_in or config.folder("blocks")) / content_hash(shaped_by)
-        pool = self._samples(signal)
+        ahead = self.ahead(signal, before.folder.name if before else "")
+        folder, pool, name = ahead.folder, ahead.pool, ahead.name
         todo = blocks.missing(folder, pool.sample_ids)
         held = len(pool) - len(todo)
-        name = _title(signal)
         if held:
             self.progress.say(
                 f"{name}: {held:,} of {len(pool):,} samples reused, {len(todo):,} to measure"
             )
         if todo:
-            self._work(signal, checkpoint, folder, before, todo, name)
-        return Measured(folder, checkpoint, extra)
+            self._work(signal, ahead.checkpoint, folder, before, todo, name)
+        return Measured(folder, ahead.checkpoint, ahead.extra)
+
+    def ahead(self, signal: Signal, after: str = "") -> Ahead:
+        """What `measure` would do; `after` names the folder of the signal that comes before."""
+        checkpoint, extra = self.checkpoint(signal)
+        precision, pool = self._precision(signal), self._samples(signal)
+        shaped_by = [signal.key(), checkpoint.key, precision.key, self.max_tokens]
+        name = content_hash([*shaped_by, after] if after else shaped_by)
+        folder = (self.blocks_in or config.folder("blocks")) / name
+        fetch = self._fetch(pool)
+        return Ahead(_title(signal), signal, pool, fetch, checkpoint, precision, folder, extra)
 
     def _work(
         self,
@@ -188,7 +207,7 @@ class Measuring:
     def _warm(self, base: Checkpoint, warm_up: WarmUp, signal: Signal) -> Warmed:
         key = (base.key, warm_up, signal.template)
         if key not in self._warmed:
-            self._warmed[key] = calibration.calibrate(
+            self._warmed[key] = self.calibrate(
                 base,
                 warm_up,
                 signal.template,

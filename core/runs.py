@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from core import __version__, calibration, config, files, jobs, store
+from core import __version__, config, files, jobs, store, warm_ups
 from core.domain import Pool, RunSpec, Scores, content_hash
 from core.engines.hardware import choose
 from core.errors import MethodError, PoolError, RunError, SFTLensError
@@ -207,7 +207,7 @@ def _run_id(
             {model: measuring.base(model).key for model in sorted(models_used)},
             measuring.precision.key,
             spec.max_tokens,
-            calibration.VERSION,
+            warm_ups.VERSION,
             needs,
         ]
     )
