@@ -75,11 +75,9 @@ def _train(
     if not encoded:
         do = "Choose a larger warm_up_fraction, or raise --max-tokens."
         raise ModelError(name, "no sample of the warm-up has tokens to learn from", do=do)
-    model, warm_up = _trainable(base, warm_up, precision)
+    model, warm_up = trainable(base, warm_up, precision)
     folder = place(key)
     state = Path(f"{folder}.state")
-    # bf16 products do not see updates of a bf16 step's size; an adapter's weights are its own.
-    products = precision if warm_up.adapter == "lora" else Precision(precision.device, "fp32")
     many = len(saves_at(len(encoded), warm_up)) > 1
 
     def save(number: int, optimiser: Any) -> None:
@@ -89,7 +87,7 @@ def _train(
         elif many:
             _save(_measured(model, warm_up, precision), engine.tokenizer, folder / f"step-{number}")
 
-    losses = train(model, encoded, warm_up, products, state, progress, save)
+    losses = train(model, encoded, warm_up, products(warm_up, precision), state, progress, save)
     card = {
         "name": name,
         "base": base.card(),
@@ -108,6 +106,14 @@ def _train(
     return card
 
 
+def products(warm_up: WarmUp, precision: Precision) -> Precision:
+    """The format of a training's products.
+
+    Those in bf16 do not see updates of a bf16 step's size; an adapter's weights are its own.
+    """
+    return precision if warm_up.adapter == "lora" else Precision(precision.device, "fp32")
+
+
 def _measured(model: Any, warm_up: WarmUp, precision: Precision) -> Any:
     """The model as it is measured: a copy in bfloat16, or itself in float32."""
     if precision.dtype != "bf16":
@@ -115,7 +121,7 @@ def _measured(model: Any, warm_up: WarmUp, precision: Precision) -> Any:
     return adapters.rounded(copy.deepcopy(model), warm_up.seed)
 
 
-def _trainable(base: Checkpoint, warm_up: WarmUp, precision: Precision) -> tuple[Any, WarmUp]:
+def trainable(base: Checkpoint, warm_up: WarmUp, precision: Precision) -> tuple[Any, WarmUp]:
     """The base model in float32, all weights trainable or with a LoRA adapter on them.
 
     The warm-up that comes back says which ("auto" is settled by the model's size).

@@ -1,0 +1,102 @@
+"""What scoring would take, told before it starts: `sftlens score --dry-run`, and the Runs page."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from core import kept_rates, models, planning, runs, store, timings
+from core.domain import RunSpec
+from core.engines.hardware import Precision, choose
+from core.errors import ModelError
+from core.estimates import Estimate, Rates, Stage
+from core.executors import Serial
+from core.measuring import Measuring
+from core.methods import Method
+from core.models import Checkpoint
+from core.planning import Planner
+from core.progress import Progress
+from core.speed import Bench
+from core.store import runs as stored
+
+SHARE_S = 0.7  # seconds a kind of work, where nothing is kept and something must be known
+QUICKLY = "a few seconds, just now"
+BENCH = "sftlens doctor --bench"
+Told = Callable[[str, str], None]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A method's part of a forecast; `run` is there already, or empty."""
+
+    method: Method
+    stages: Sequence[Stage]
+    run: str = ""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Steps of one method after the other, the free bytes, and where the rates are from."""
+
+    parts: Sequence[Part]
+    free: int
+    rates: Sequence[Rates]
+    precision: Precision
+
+    @property
+    def estimate(self) -> Estimate:
+        """All of it."""
+        return Estimate([stage for part in self.parts for stage in part.stages])
+
+
+class Source:
+    """Kept rates; with `told`, what they lack is timed in a few seconds and kept."""
+
+    def __init__(self, told: Told | None = None) -> None:
+        self.told = told
+        self.used: dict[str, Rates] = {}
+
+    def __call__(
+        self, base: Checkpoint, precision: Precision, kinds: Sequence[str]
+    ) -> Rates | None:
+        """See `planning.RatesOf`."""
+        found = kept_rates.kept(base, precision)
+        lacking = [k for k in kinds if not (found and found.per_s.get(k))]
+        if lacking and self.told is not None:
+            found = self._timed(base, precision, lacking)
+        if found is not None and kinds:
+            self.used[found.key] = found
+        return found
+
+    def _timed(self, base: Checkpoint, precision: Precision, kinds: Sequence[str]) -> Rates | None:
+        assert self.told is not None
+        bench = Bench(base, precision, SHARE_S)
+        names = list(timings.timed_for(kinds))
+        kept_rates.keep(timings.measured(bench, names, QUICKLY, self.told))
+        return kept_rates.kept(base, precision)
+
+
+def forecast(
+    spec: RunSpec, told: Told | None = None, guess: bool = False, workers: int = 1
+) -> Forecast:
+    """What `runs.execute(spec)` would do; with no method, what `execute_all` would.
+
+    With `told`, rates that nobody measured yet are timed on the way; without, their seconds are
+    None. `guess` counts tokens by characters. Nothing but rates is written.
+
+    Raises: as `runs.execute`, and ModelError for a model that is not here yet.
+    """
+    methods = [runs.build(spec.method, spec.params)] if spec.method else runs.chosen_for_all(spec)
+    checked = [(method, *runs.scorable(spec, method)) for method in methods]
+    precision = choose(spec.device, spec.dtype)
+    source, parts = Source(told), []
+    planner: Planner | None = None
+    for method, pool, query in checked:
+        for model in {"", *(signal.model for signal in method.needs().values())}:
+            _check_here(spec.model if not model or spec.model == "fake" else model)
+        quiet = Progress(quiet=True)
+        found = Measuring(pool, query, spec.model, precision, spec.max_tokens, quiet, Serial())
+        if planner is None or query is not None:
+            measuring = found if planner is None else replace(planner.measuring, query=query)
+            planner = _next(planner, measuring, source, guess, workers)
+        parts.append(_part(spec, method, planner, found))
+    return Forecast(parts, planning.free_bytes(), list(source.used.values()), precision)

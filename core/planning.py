@@ -1,0 +1,300 @@
+"""What a run has ahead of it: which steps, what of them is done already, seconds and bytes.
+
+It goes the way of `core.measuring`, to the same folders of parts, but trains, measures and
+writes nothing. Long pools are judged by some of their samples, evenly taken.
+"""
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core import config, files, footprint, warm_ups
+from core.domain import Sample, WarmUp
+from core.engines import loader
+from core.engines.hardware import Precision
+from core.engines.hf import BLOCK_TOKENS, HFEngine
+from core.engines.weights import n_weights
+from core.errors import ConfigError
+from core.estimates import MARGIN, Estimate, Rates, Stage, scaled, size
+from core.kept_rates import kept
+from core.measuring import Ahead, Measuring
+from core.methods import Method
+from core.models import Checkpoint
+from core.signals import Signal
+from core.training import SAVE_EVERY_S
+from core.workload import Characters, Counter, Reader, Tokens, shown, trained, work
+
+SEEN = 1024  # samples that stand for all, at most
+SHAPED = 24  # samples that shapes are looked at on
+ITEM = {"fp32": 4, "bf16": 2}  # bytes of a weight
+
+RatesOf = Callable[[Checkpoint, Precision, Sequence[str]], Rates | None]
+
+
+def known(base: Checkpoint, precision: Precision, kinds: Sequence[str]) -> Rates | None:
+    """The kept rates of a model, whichever kinds they hold."""
+    return kept(base, precision)
+
+
+@dataclass
+class Planner:
+    """Plans the needs of one method after the other; what they share is planned once.
+
+    `rates` gives the rates of a model for kinds of work, None where there are none. `guess`:
+    count tokens by characters, so that no tokenizer is loaded. `workers` share what is measured.
+    """
+
+    measuring: Measuring
+    rates: RatesOf = known
+    guess: bool = False
+    workers: int = 1
+    _planned: set[Any] = field(default_factory=set)
+    _loaded: Any = None
+    _readers: dict[str, Reader] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        blocks_in = self.measuring.blocks_in or config.cache_dir() / "blocks"
+        self.measuring = replace(
+            self.measuring,
+            blocks_in=blocks_in,
+            calibrate=warm_ups.foreseen,
+            _warmed={},
+            _engine=None,
+        )
+
+    def stages(self, needs: Mapping[str, Signal]) -> list[Stage]:
+        """The steps that these needs take, in order, but for those that were planned before."""
+        out: list[Stage] = []
+        for signal in needs.values():
+            self._signal(signal, out)
+        return out
+
+    def _signal(self, signal: Signal, out: list[Stage]) -> str:
+        """Plan a signal, after what comes before it; the name of its folder."""
+        after = self._signal(signal.after, out) if signal.after is not None else ""
+        base = self.measuring.base(signal.model)
+        if signal.warm_up is not None and base.folder:
+            self._warm_up(signal, signal.warm_up, base, out)
+        ahead = self.measuring.ahead(signal, after)
+        if ahead.folder not in self._planned:
+            self._planned.add(ahead.folder)
+            out.append(self._measuring(ahead, base))
+        return ahead.folder.name
+
+    def _measuring(self, ahead: Ahead, base: Checkpoint) -> Stage:
+        held = ids_on_disk(ahead.folder)
+        todo = [i for i in ahead.pool.sample_ids if i.encode() not in held]
+        signal, n, precision = ahead.signal, len(ahead.pool), self.measuring.precision
+        seen = ahead.fetch(spread(todo or ahead.pool.sample_ids[:1], SEEN))
+        by = self._reader(base, signal)
+        unit, count = shown(signal, seen, by)
+        left = round(count * len(todo) / len(seen))
+        total = left if len(todo) == n else round(count * n / len(seen))
+        amounts = scaled(work(signal, seen, by), len(todo), len(seen))
+        rates = self.rates(base, precision, list(amounts)) if todo else None
+        seconds: float | None = 0.0
+        if todo:
+            by = self._with(by, rates)  # how long answers are is known with the rates
+            amounts = scaled(work(signal, seen, by), len(todo), len(seen))
+            seconds = self._shared(rates, amounts, ahead)
+        return Stage(
+            f"measuring {ahead.name}",
+            unit,
+            total,
+            left,
+            seconds,
+            self._part_bytes(ahead, base, seen, len(todo), left, rates),
+            memory=weights_of(base) * ITEM[ahead.precision.dtype] if todo else 0,
+        )
+
+    def _shared(self, rates: Rates | None, amounts: Mapping[str, float], ahead: Ahead) -> Any:
+        """Seconds of a step that workers share; the model is loaded where another one was."""
+        spent = rates.seconds(amounts) if rates else None
+        key = (ahead.checkpoint.key, ahead.precision)
+        new, self._loaded = key != self._loaded, key
+        if rates is None or spent is None:
+            return None
+        return spent / self.workers + (rates.load_s if new else 0.0)
+
+    def _part_bytes(
+        self,
+        ahead: Ahead,
+        base: Checkpoint,
+        seen: Sequence[Sample],
+        n: int,
+        tokens: int,
+        rates: Rates | None,
+    ) -> int:
+        if not n:
+            return 0
+        kind = ahead.precision.device.split(":")[0]
+        block = BLOCK_TOKENS[kind]
+        if not base.folder or base.kind == "sentence":
+            block = loader.load(base, ahead.precision).block_tokens
+        text = None if not base.folder else rates.answer_bytes if rates else 4.0
+        parts = footprint.n_parts(ahead.signal, n, tokens, block)
+        width = footprint.WIDTH if not base.folder else hidden(base)
+        return footprint.parts_bytes(ahead.signal, seen[:SHAPED], n, parts, width, text)
+
+    def _reader(self, base: Checkpoint, signal: Signal) -> Reader:
+        """What counts the work of a model: by its rates' own cost, where it has rates."""
+        if base.key not in self._readers:
+            rates = self.rates(base, self.measuring.precision, ())
+            longest = self.measuring.max_tokens
+            by = Reader(self._counter(base, rates), longest=longest, sentence=is_sentence(base))
+            self._readers[base.key] = self._with(by, rates)
+        by = self._readers[base.key]
+        rank = signal.warm_up.rank if signal.warm_up else 0
+        return replace(by, weights=footprint.adapter_weights(base.folder, rank)) if rank else by
+
+    def _counter(self, base: Checkpoint, rates: Rates | None) -> Counter:
+        if self.guess:
+            return Characters(rates.characters if rates else Characters.GUESS)
+        return Tokens(counting(base, self.measuring.precision))
+
+    def _with(self, by: Reader, rates: Rates | None) -> Reader:
+        if rates is None:
+            return by
+        return replace(
+            by, cost=rates.cost, ends=rates.ends, longest=min(by.longest, rates.limit)
+        )
+
+    def _warm_up(self, signal: Signal, asked: WarmUp, base: Checkpoint, out: list[Stage]) -> None:
+        """Plan the training that makes a signal's checkpoint."""
+        key = (base.key, asked, signal.template)
+        if key in self._planned:
+            return
+        self._planned.add(key)
+        m = self.measuring
+        drawn = warm_ups.draw(m.pool.sample_ids, asked.fraction, asked.seed)
+        own = warm_ups.key_of(base, asked, signal.template, drawn, m.precision, m.max_tokens)
+        made = warm_ups.made(base, asked, own, drawn) is not None
+        out.append(self._training(signal, warm_ups.settled(base, asked), base, drawn, own, made))
+
+    def _training(
+        self,
+        signal: Signal,
+        warm_up: WarmUp,
+        base: Checkpoint,
+        drawn: Sequence[str],
+        key: str,
+        made: bool,
+    ) -> Stage:
+        m, kind = self.measuring, f"training {warm_up.adapter}"
+        seen = m.ahead(signal).fetch(spread(drawn, SEEN)) if signal.on == "pool" else []
+        seen = seen or m._fetch(m.pool)(spread(drawn, SEEN))
+        by = self._reader(base, signal)
+        tokens = by.counter.whole(seen, signal.template).sum() * len(drawn) / len(seen)
+        losses = files.read_json(Path(f"{warm_ups.place(key)}.state") / "losses.json") or []
+        epochs = 0 if made else warm_up.epochs - len(losses)
+        rates = self.rates(base, m.precision, [kind]) if epochs else None
+        by = self._with(by, rates)
+        amount = trained(seen, signal.template, by) * epochs * len(drawn) / len(seen)
+        seconds = 0.0 if not epochs else rates.seconds({kind: amount}) if rates else None
+        if seconds and rates:
+            seconds += rates.load_s
+        n, own = weights_of(base), by.weights if warm_up.adapter == "lora" else weights_of(base)
+        saves = len(warm_ups.mean_rates(len(drawn), warm_up))
+        item = ITEM[m.precision.dtype]
+        stays = footprint.checkpoint_bytes(base.folder, warm_up, saves, n, item)
+        long = epochs and warm_up.epochs > 1 and (seconds is None or seconds > SAVE_EVERY_S)
+        return Stage(
+            f"warm-up of {signal.checkpoint}",
+            "tokens",
+            round(tokens * warm_up.epochs),
+            round(tokens * epochs),
+            seconds,
+            stays if epochs else 0,
+            2 * 12 * own if long else 0,  # weights and moments of two epochs
+            (4 * n + 12 * own) if epochs else 0,
+        )
+
+
+def counting(base: Checkpoint, precision: Precision) -> Any:
+    """An engine to count tokens with; for a sentence embedder, no more than its tokenizer."""
+    return HFEngine(base, precision) if is_sentence(base) else loader.load(base, precision)
+
+
+def is_sentence(base: Checkpoint) -> bool:
+    """Whether a checkpoint is a sentence embedder."""
+    return base.kind == "sentence"
+
+
+def hidden(base: Checkpoint) -> int:
+    """Width of a model's vectors; only its config is read."""
+    return int(HFEngine(base, Precision("cpu", "fp32")).config.hidden_size)
+
+
+def weights_of(base: Checkpoint) -> int:
+    """Numbers of a model; none for the fake one."""
+    return n_weights(base.folder) if base.folder else 0
+
+
+def spread(ids: Sequence[str], most: int) -> list[str]:
+    """At most so many ids, evenly taken."""
+    return [ids[k] for k in np.linspace(0, len(ids) - 1, min(most, len(ids))).astype(int)]
+
+
+def ids_on_disk(folder: Path) -> set[bytes]:
+    """The ids that the parts of a folder hold; a part that cannot be read holds none."""
+    found: set[bytes] = set()
+    for path in folder.glob("part-*.npz"):
+        try:
+            with path.open("rb") as raw, np.load(raw, allow_pickle=False) as archive:
+                found.update(archive["ids"].tolist())
+        except Exception as error:  # whatever is wrong with it, it is measured again
+            log.debug("%s: %s", path, error)
+    return found
+
+
+def stored(method: Method, measuring: Measuring) -> float:
+    """Bytes of a sample in the store: what a method scores and shows, seen on a few."""
+    some = measuring._fetch(measuring.pool)(spread(measuring.pool.sample_ids, SHAPED))
+    queries = measuring.query
+    asked = measuring._fetch(queries)(spread(queries.sample_ids, 512)) if queries else []
+    n = len(some)
+    x: dict[str, Any] = {name: np.arange(n) for name in ("id_hash", "n_chars", "n_tokens")}
+    for name, signal in method.needs().items():
+        on = some if signal.on == "pool" else asked
+        found = footprint.measured(signal, on)
+        x |= {f"{name}_{column}": array for column, array in found.items()}
+        x |= {f"{name}_in_warm_up": np.zeros(len(on), bool), f"{name}_rate": np.ones(1)}
+    reduced = method.reduce(x)
+    common = {name: x[name] for name in ("id_hash", "n_chars", "n_tokens")}
+    kept_columns = {**common, **reduced, **method.score(reduced).diagnostics}
+    return footprint.column_bytes(kept_columns, n)
+
+
+def scoring(method: Method, measuring: Measuring, done: bool = False) -> Stage:
+    """The last step: from measurements to scores in the store."""
+    n = len(measuring.pool)
+    bytes_kept = 0 if done else round(n * stored(method, measuring))
+    return Stage(f"scoring {method.name}", "samples", n, 0 if done else n, 0.0, bytes_kept)
+
+
+def free_bytes() -> int:
+    """Free space where the cache is, or will be."""
+    place = config.cache_dir()
+    while not place.exists():
+        place = place.parent
+    return shutil.disk_usage(place).free
+
+
+def check_room(method: Method, measuring: Measuring) -> None:
+    """Refuse a run whose measurements and checkpoints will not fit on the disk.
+
+    Raises:
+        ConfigError: they will not.
+    """
+    stages = Planner(measuring, guess=True).stages(method.needs())
+    if not any(stage.left for stage in stages):
+        return
+    estimate, free = Estimate([*stages, scoring(method, measuring)]), free_bytes()
+    if not estimate.fits(free):
+        what = f"this run needs about {size(estimate.needed * MARGIN)}, {size(free)} are free"
+        do = "Free some space, or set SFTLENS_CACHE to a folder on a larger disk."
+        raise ConfigError(config.cache_dir(), what, do=do)
