@@ -81,7 +81,7 @@ class TokenStats(Signal):
     A loss trajectory is this signal at every saved checkpoint of a proxy.
     """
 
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
 
     def measure(
         self, batch: Sequence[Sample], engine: Engine, max_tokens: int, given: Arrays
@@ -93,6 +93,8 @@ class TokenStats(Signal):
 @dataclass(frozen=True, kw_only=True)
 class AnswerToken(Signal):
     """Entropy, greedy token and option log-probabilities at the first answer position."""
+
+    VERSION: ClassVar[int] = 2
 
     wording: Wording = "plain"
 

@@ -1,0 +1,7 @@
+"""Per-sample gradients, with and without their projection."""
+
+from collections.abc import Callable, Iterator
+
+from benchmarks.suite.bench import Bench, Row
+
+GROUP: dict[str, Callable[[Bench], Iterator[Row]]] = {}

@@ -1,0 +1,7 @@
+"""Scoring: NLL and entropy, the head, the answer token, trajectories."""
+
+from collections.abc import Callable, Iterator
+
+from benchmarks.suite.bench import Bench, Row
+
+GROUP: dict[str, Callable[[Bench], Iterator[Row]]] = {}
