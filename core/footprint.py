@@ -17,6 +17,7 @@ from core.engines.fake import WIDTH, FakeEngine
 from core.engines.weights import shapes
 from core.signals import Answers, Signal
 
+SHAPED = 24  # samples that shapes are looked at on
 ID = 20  # bytes of a sample's id
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 OUTSIDE = ("embed", "wte", "wpe", "lm_head", "embed_out")  # no layers that an adapter is put on
@@ -70,7 +71,7 @@ def parts_bytes(
 
 def adapted(folder: str) -> dict[str, tuple[int, ...]]:
     """The layers that an adapter is put on, as `calibration` chooses them, with their shapes."""
-    layers = {
+    layers: dict[str, tuple[int, ...]] = {
         name.removesuffix(".weight"): shape
         for name, shape in shapes(folder).items()
         if name.endswith(".weight") and len(shape) == 2 and not any(o in name for o in OUTSIDE)

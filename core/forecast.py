@@ -2,19 +2,20 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from core import kept_rates, models, planning, runs, store, timings
+from core import kept_rates, models, runs, store, timings
 from core.domain import RunSpec
 from core.engines.hardware import Precision, choose
 from core.errors import ModelError
 from core.estimates import Estimate, Rates, Stage
 from core.executors import Serial
 from core.measuring import Measuring
-from core.methods import Method
+from core.methods import Method, build
 from core.models import Checkpoint
 from core.planning import Planner
 from core.progress import Progress
+from core.room import free_bytes, scoring
 from core.speed import Bench
 from core.store import runs as stored
 
@@ -85,18 +86,41 @@ def forecast(
 
     Raises: as `runs.execute`, and ModelError for a model that is not here yet.
     """
-    methods = [runs.build(spec.method, spec.params)] if spec.method else runs.chosen_for_all(spec)
-    checked = [(method, *runs.scorable(spec, method)) for method in methods]
-    precision = choose(spec.device, spec.dtype)
-    source, parts = Source(told), []
-    planner: Planner | None = None
-    for method, pool, query in checked:
-        for model in {"", *(signal.model for signal in method.needs().values())}:
-            _check_here(spec.model if not model or spec.model == "fake" else model)
-        quiet = Progress(quiet=True)
-        found = Measuring(pool, query, spec.model, precision, spec.max_tokens, quiet, Serial())
-        if planner is None or query is not None:
-            measuring = found if planner is None else replace(planner.measuring, query=query)
-            planner = _next(planner, measuring, source, guess, workers)
-        parts.append(_part(spec, method, planner, found))
-    return Forecast(parts, planning.free_bytes(), list(source.used.values()), precision)
+    methods = [build(spec.method, spec.params)] if spec.method else runs.chosen_for_all(spec)
+    checked = [runs.scorable(spec, method) for method in methods]
+    pool, query = checked[0][0], next((q for _, q in checked if q is not None), None)
+    precision, source = choose(spec.device, spec.dtype), Source(told)
+    for model in {signal.model for method in methods for signal in method.needs().values()} | {""}:
+        _check_here(spec.model if not model or spec.model == "fake" else model)
+    quiet = Progress(quiet=True)
+    work = Measuring(pool, query, spec.model, precision, spec.max_tokens, quiet, Serial())
+    planner = Planner(work, source, guess, workers)
+    parts = []
+    for method, (_, own) in zip(methods, checked, strict=True):
+        run = runs.key_of(spec, method, pool, own, work)
+        with store.connect() as con:
+            there = stored.get_run(con, run) is not None
+        stages = [] if there else [*planner.stages(method.needs()), scoring(method, work)]
+        parts.append(Part(method, stages, run if there else ""))
+    return Forecast(parts, free_bytes(), list(source.used.values()), precision)
+
+
+def _check_here(name: str) -> None:
+    """Refuse a model that would have to be fetched first: that is no dry run.
+
+    Raises:
+        ModelError: it is not on this machine.
+    """
+    here = models.is_here(name)
+    hub = name.count("/") == 1 and not name.startswith((".", "/", "~")) and ".gguf" not in name
+    if here and hub and not os.path.exists(name):
+        from huggingface_hub import snapshot_download
+
+        repo, _, revision = name.partition("@")
+        try:
+            snapshot_download(repo, revision=revision or None, local_files_only=True)
+        except (OSError, ValueError):  # its own errors are of these kinds
+            here = False
+    if not here:
+        do = f"Fetch it with: {BENCH} --model {name}."
+        raise ModelError(name, "is not on this machine yet, so nothing can be told", do=do)

@@ -4,7 +4,7 @@ It goes the way of `core.measuring`, to the same folders of parts, but trains, m
 writes nothing. Long pools are judged by some of their samples, evenly taken.
 """
 
-import shutil
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,21 +15,21 @@ import numpy as np
 from core import config, files, footprint, warm_ups
 from core.domain import Sample, WarmUp
 from core.engines import loader
+from core.engines.fake import WIDTH as FAKE_WIDTH
 from core.engines.hardware import Precision
 from core.engines.hf import BLOCK_TOKENS, HFEngine
 from core.engines.weights import n_weights
-from core.errors import ConfigError
-from core.estimates import MARGIN, Estimate, Rates, Stage, scaled, size
+from core.estimates import Rates, Stage, scaled
 from core.kept_rates import kept
 from core.measuring import Ahead, Measuring
-from core.methods import Method
 from core.models import Checkpoint
 from core.signals import Signal
-from core.training import SAVE_EVERY_S
+from core.training import SAVE_EVERY_S, saves_at
 from core.workload import Characters, Counter, Reader, Tokens, shown, trained, work
 
+log = logging.getLogger(__name__)
+
 SEEN = 1024  # samples that stand for all, at most
-SHAPED = 24  # samples that shapes are looked at on
 ITEM = {"fp32": 4, "bf16": 2}  # bytes of a weight
 
 RatesOf = Callable[[Checkpoint, Precision, Sequence[str]], Rates | None]
@@ -137,8 +137,8 @@ class Planner:
             block = loader.load(base, ahead.precision).block_tokens
         text = None if not base.folder else rates.answer_bytes if rates else 4.0
         parts = footprint.n_parts(ahead.signal, n, tokens, block)
-        width = footprint.WIDTH if not base.folder else hidden(base)
-        return footprint.parts_bytes(ahead.signal, seen[:SHAPED], n, parts, width, text)
+        width = FAKE_WIDTH if not base.folder else hidden(base)
+        return footprint.parts_bytes(ahead.signal, seen[: footprint.SHAPED], n, parts, width, text)
 
     def _reader(self, base: Checkpoint, signal: Signal) -> Reader:
         """What counts the work of a model: by its rates' own cost, where it has rates."""
@@ -153,15 +153,13 @@ class Planner:
 
     def _counter(self, base: Checkpoint, rates: Rates | None) -> Counter:
         if self.guess:
-            return Characters(rates.characters if rates else Characters.GUESS)
+            return Characters(rates.characters) if rates else Characters()
         return Tokens(counting(base, self.measuring.precision))
 
     def _with(self, by: Reader, rates: Rates | None) -> Reader:
         if rates is None:
             return by
-        return replace(
-            by, cost=rates.cost, ends=rates.ends, longest=min(by.longest, rates.limit)
-        )
+        return replace(by, cost=rates.cost, ends=rates.ends, longest=min(by.longest, rates.limit))
 
     def _warm_up(self, signal: Signal, asked: WarmUp, base: Checkpoint, out: list[Stage]) -> None:
         """Plan the training that makes a signal's checkpoint."""
@@ -198,7 +196,7 @@ class Planner:
         if seconds and rates:
             seconds += rates.load_s
         n, own = weights_of(base), by.weights if warm_up.adapter == "lora" else weights_of(base)
-        saves = len(warm_ups.mean_rates(len(drawn), warm_up))
+        saves = len(saves_at(len(drawn), warm_up))
         item = ITEM[m.precision.dtype]
         stays = footprint.checkpoint_bytes(base.folder, warm_up, saves, n, item)
         long = epochs and warm_up.epochs > 1 and (seconds is None or seconds > SAVE_EVERY_S)
@@ -249,52 +247,3 @@ def ids_on_disk(folder: Path) -> set[bytes]:
         except Exception as error:  # whatever is wrong with it, it is measured again
             log.debug("%s: %s", path, error)
     return found
-
-
-def stored(method: Method, measuring: Measuring) -> float:
-    """Bytes of a sample in the store: what a method scores and shows, seen on a few."""
-    some = measuring._fetch(measuring.pool)(spread(measuring.pool.sample_ids, SHAPED))
-    queries = measuring.query
-    asked = measuring._fetch(queries)(spread(queries.sample_ids, 512)) if queries else []
-    n = len(some)
-    x: dict[str, Any] = {name: np.arange(n) for name in ("id_hash", "n_chars", "n_tokens")}
-    for name, signal in method.needs().items():
-        on = some if signal.on == "pool" else asked
-        found = footprint.measured(signal, on)
-        x |= {f"{name}_{column}": array for column, array in found.items()}
-        x |= {f"{name}_in_warm_up": np.zeros(len(on), bool), f"{name}_rate": np.ones(1)}
-    reduced = method.reduce(x)
-    common = {name: x[name] for name in ("id_hash", "n_chars", "n_tokens")}
-    kept_columns = {**common, **reduced, **method.score(reduced).diagnostics}
-    return footprint.column_bytes(kept_columns, n)
-
-
-def scoring(method: Method, measuring: Measuring, done: bool = False) -> Stage:
-    """The last step: from measurements to scores in the store."""
-    n = len(measuring.pool)
-    bytes_kept = 0 if done else round(n * stored(method, measuring))
-    return Stage(f"scoring {method.name}", "samples", n, 0 if done else n, 0.0, bytes_kept)
-
-
-def free_bytes() -> int:
-    """Free space where the cache is, or will be."""
-    place = config.cache_dir()
-    while not place.exists():
-        place = place.parent
-    return shutil.disk_usage(place).free
-
-
-def check_room(method: Method, measuring: Measuring) -> None:
-    """Refuse a run whose measurements and checkpoints will not fit on the disk.
-
-    Raises:
-        ConfigError: they will not.
-    """
-    stages = Planner(measuring, guess=True).stages(method.needs())
-    if not any(stage.left for stage in stages):
-        return
-    estimate, free = Estimate([*stages, scoring(method, measuring)]), free_bytes()
-    if not estimate.fits(free):
-        what = f"this run needs about {size(estimate.needed * MARGIN)}, {size(free)} are free"
-        do = "Free some space, or set SFTLENS_CACHE to a folder on a larger disk."
-        raise ConfigError(config.cache_dir(), what, do=do)

@@ -4,6 +4,7 @@ import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,13 +72,15 @@ def measured(
 
 def _one(bench: Bench, signal: Signal) -> Timed:
     """A signal whose work is of one kind."""
-    chosen, seconds = bench.timed(
-        lambda some: signal.measure(some, bench.engine, bench.max_tokens, {})
-    )
+    chosen, seconds = bench.timed(partial(_measure, signal, bench.engine, bench.max_tokens))
     amounts = work(signal, chosen, bench.reader())
     return Timed(
         {k: v / seconds for k, v in amounts.items()}, _said(bench, signal, chosen, seconds)
     )
+
+
+def _measure(signal: Signal, engine: Any, max_tokens: int, some: Sequence[Sample]) -> None:
+    signal.measure(some, engine, max_tokens, {})
 
 
 def _said(bench: Bench, signal: Signal, chosen: Sequence[Sample], seconds: float) -> str:
@@ -142,9 +145,8 @@ def _gradients(bench: Bench) -> Timed:
         if weights:
             engine.adapter = random_adapter(engine, rank)
         signal = Gradient(sketch=Sketch("sjlt", 8192, 0))
-        chosen, seconds = bench.timed(
-            lambda some, signal=signal: signal.measure(some, engine, bench.max_tokens, {})
-        )
+        go = partial(_measure, signal, engine, bench.max_tokens)
+        chosen, seconds = bench.timed(go)
         amounts = work(signal, chosen, bench.reader(weights=weights))
         found.append((amounts["gradients"], amounts["coordinates"], seconds))
         shown = f"{_said(bench, signal, chosen, seconds)} (Adam and sketch, rank {rank})"

@@ -79,7 +79,7 @@ class Tokens:
 class Characters:
     """Guesses from characters; `fit` as in `Rates.characters`."""
 
-    fit: tuple[float, float, float, float]
+    fit: tuple[float, float, float, float] = (0.25, 30.0, 0.25, 1.0)
 
     def whole(self, samples: Sequence[Sample], template: Template) -> IntN:
         """See `Counter.whole`."""
