@@ -133,6 +133,8 @@ class Answers(Signal):
 class AnswerVectors(Signal):
     """One vector for each sampled answer, and the cosines between them."""
 
+    VERSION: ClassVar[int] = 2
+
     answers: Answers
     pooling: Pooling
     span: Literal["answer", "full"] = "answer"
@@ -152,6 +154,8 @@ class AnswerVectors(Signal):
 @dataclass(frozen=True, kw_only=True)
 class Embedding(Signal):
     """One vector a sample, by sentence-transformers or from a language model's hidden states."""
+
+    VERSION: ClassVar[int] = 2
 
     text: Text = "instruction"
     pooling: Pooling = field(default_factory=lambda: Pooling("sentence"))

@@ -6,7 +6,8 @@ import pytest
 import torch
 import transformers
 
-from core.engines.body import blocked_attention, last_states
+from core.engines.attention import blocked_attention, causal_mask
+from core.engines.body import last_states, mean_states
 from core.engines.stack import Stack, stack_of
 
 SIZES = {
@@ -72,6 +73,19 @@ def test_the_fast_path_reads_as_transformers_does(name: str, shared: int) -> Non
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.parametrize("layers", [[0], [4], [1, 2, 4]])
+@pytest.mark.parametrize("name", ["llama", "gemma2"])
+def test_states_on_the_way_are_those_of_transformers(name: str, layers: list[int]) -> None:
+    model = random_model(name)
+    with torch.inference_mode():
+        states = model.base_model(rows(), output_hidden_states=True).hidden_states
+        stack = stack_of(model)
+        assert stack is not None
+        found = mean_states(stack, rows(), layers)
+    right = torch.stack([states[k] for k in layers]).mean(0)
+    torch.testing.assert_close(found, right, rtol=1e-5, atol=1e-4)
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_folding_leaves_what_the_model_itself_says(name: str) -> None:
     model = random_model(name)
@@ -99,8 +113,6 @@ def test_what_follows_a_row_does_not_change_it(name: str) -> None:
 
 @pytest.mark.parametrize("window", [0, 9])
 def test_blocked_attention_is_attention(window: int) -> None:
-    from core.engines.body import causal_mask
-
     stack = stack_of(random_model("qwen3"))
     assert isinstance(stack, Stack)
     chance = torch.Generator().manual_seed(1)

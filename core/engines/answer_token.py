@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from core.domain import FloatN, IntN, Sample
 from core.engines import LETTERS, Wording
-from core.engines.batches import pad, shared_start, token_batches
+from core.engines.batches import pad, token_batches
 from core.engines.hf import HFEngine
 from core.engines.logits import FLOOR
 from core.engines.questions import (
@@ -112,7 +112,7 @@ def _last_rows(engine: HFEngine, batch: Sequence[NDArray[np.int64]]) -> "torch.T
     last = torch.tensor([len(row) - 1 for row in batch], device=tokens.device)
     row = torch.arange(len(batch), device=tokens.device)
     if engine.head is not None:
-        shared = shared_start(batch)
+        shared = engine.shared_start(batch)
         return engine.states(tokens, shared)[row, last - shared]
     kept, column = last.unique(return_inverse=True)
     logits: torch.Tensor = engine.model(tokens, use_cache=False, logits_to_keep=kept).logits

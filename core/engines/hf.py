@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from core import adapters
 from core.domain import IntN, Sample
 from core.engines import Pooling, Sampling, Sketch, Text, Wording
+from core.engines.batches import shared_start
 from core.engines.body import last_states
 from core.engines.hardware import DTYPES, Precision
 from core.engines.logits import Head
@@ -156,6 +157,10 @@ class HFEngine:
             return last_states(self.stack, tokens, shared)
         found: torch.Tensor = self.model.base_model(tokens, use_cache=False).last_hidden_state
         return found[:, shared:]
+
+    def shared_start(self, rows: Sequence[NDArray[np.int64]]) -> int:
+        """How many tokens `states` may read once for all rows; on a card that would not pay."""
+        return shared_start(rows) if self.precision.device == "cpu" else 0
 
     def lengths(self, samples: Sequence[Sample], template: Template) -> IntN:
         """See `Engine.lengths`."""
