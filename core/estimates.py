@@ -47,7 +47,8 @@ class Rates:
     `per_s`: units a second of each kind of work. `load_s`: seconds until the model is ready.
     `ends`: share of sampled tokens that end an answer. `answer_bytes`: bytes on disk of an
     answer for each token it may have. `characters`: tokens = a characters + b, of prompt and
-    response (a, b) and of the response alone (a, b). `limit`: longest text of the model.
+    response (a, b) and of the response alone (a, b). `shared`: tokens that all prompts of its chat
+    template begin with. `limit`: longest text of the model.
     """
 
     model: str
@@ -64,6 +65,7 @@ class Rates:
     ends: float = 0.0
     answer_bytes: float = 4.0
     characters: tuple[float, float, float, float] = (0.25, 30.0, 0.25, 1.0)
+    shared: int = 0
     limit: int = 2**31
 
     def seconds(self, amounts: Amounts) -> float | None:

@@ -1,20 +1,20 @@
 """What scoring would take, told before it starts: `sftlens score --dry-run`, and the Runs page."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from core import kept_rates, models, runs, store, timings
 from core.domain import RunSpec
 from core.engines.hardware import Precision, choose
 from core.errors import ModelError
-from core.estimates import Estimate, Rates, Stage
+from core.estimates import Estimate, Rates, Stage, size
 from core.executors import Serial
 from core.measuring import Measuring
 from core.methods import Method, build
 from core.models import Checkpoint
 from core.planning import Planner
-from core.progress import Progress
+from core.progress import Progress, duration
 from core.room import free_bytes, scoring
 from core.speed import Bench
 from core.store import runs as stored
@@ -103,6 +103,36 @@ def forecast(
         stages = [] if there else [*planner.stages(method.needs()), scoring(method, work)]
         parts.append(Part(method, stages, run if there else ""))
     return Forecast(parts, free_bytes(), list(source.used.values()), precision)
+
+
+def lines(found: Forecast) -> Iterator[str]:
+    """A forecast as lines for a person: steps, time, disk, memory, and where rates are from."""
+    for part in found.parts:
+        if part.run:
+            yield f"{part.method.name}: run {part.run} is there already"
+        for stage in part.stages:
+            yield f"  {_step(stage)}"
+    whole = found.estimate
+    time = "unknown, as some rates are" if whole.seconds is None else duration(whole.seconds)
+    yield f"time      {time}, in one process"
+    room = "enough" if whole.fits(found.free) else "NOT ENOUGH: the run would be refused"
+    yield f"disk      {size(whole.needed)} needed, {size(found.free)} free: {room}"
+    if whole.memory:
+        yield f"memory    {size(whole.memory)} at least, for the weights of the largest step"
+    for rates in found.rates:
+        where = f"{rates.model}, {rates.precision}, {rates.path}"
+        yield f"rates     {where}: measured {rates.date} by {rates.how}"
+
+
+def _step(stage: Stage) -> str:
+    """One step as a line."""
+    name = f"{stage.name:44}"
+    if not stage.left:
+        return f"{name} nothing left"
+    of = "" if stage.left == stage.total else f" of {stage.total:,}"
+    time = "time unknown" if stage.seconds is None else duration(stage.seconds)
+    kept = f", {size(stage.kept)}" if stage.kept else ""
+    return f"{name} {stage.left:,}{of} {stage.unit}, {time}{kept}"
 
 
 def _check_here(name: str) -> None:

@@ -52,6 +52,7 @@ class Planner:
     rates: RatesOf = known
     guess: bool = False
     workers: int = 1
+    fresh: bool = False  # as if nothing were there yet
     _planned: set[Any] = field(default_factory=set)
     _loaded: Any = None
     _readers: dict[str, Reader] = field(default_factory=dict)
@@ -86,7 +87,7 @@ class Planner:
         return ahead.folder.name
 
     def _measuring(self, ahead: Ahead, base: Checkpoint) -> Stage:
-        held = ids_on_disk(ahead.folder)
+        held = set() if self.fresh else ids_on_disk(ahead.folder)
         todo = [i for i in ahead.pool.sample_ids if i.encode() not in held]
         signal, n, precision = ahead.signal, len(ahead.pool), self.measuring.precision
         seen = ahead.fetch(spread(todo or ahead.pool.sample_ids[:1], SEEN))
@@ -153,7 +154,7 @@ class Planner:
 
     def _counter(self, base: Checkpoint, rates: Rates | None) -> Counter:
         if self.guess:
-            return Characters(rates.characters) if rates else Characters()
+            return Characters(rates.characters, rates.shared) if rates else Characters()
         return Tokens(counting(base, self.measuring.precision))
 
     def _with(self, by: Reader, rates: Rates | None) -> Reader:
@@ -170,7 +171,7 @@ class Planner:
         m = self.measuring
         drawn = warm_ups.draw(m.pool.sample_ids, asked.fraction, asked.seed)
         own = warm_ups.key_of(base, asked, signal.template, drawn, m.precision, m.max_tokens)
-        made = warm_ups.made(base, asked, own, drawn) is not None
+        made = not self.fresh and warm_ups.made(base, asked, own, drawn) is not None
         out.append(self._training(signal, warm_ups.settled(base, asked), base, drawn, own, made))
 
     def _training(

@@ -76,6 +76,7 @@ class Bench:
             {},
             self.cost,
             characters=self._characters(),
+            shared=0 if self.sentence else self.reader().counter.start(corpus(), "chat"),
             limit=self.limit,
         )
 

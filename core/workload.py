@@ -39,6 +39,10 @@ class Counter(Protocol):
         """Of the text that an embedder reads."""
         ...
 
+    def start(self, samples: Sequence[Sample], template: Template) -> int:
+        """That all begin with, which are read once for all."""
+        ...
+
 
 @dataclass(frozen=True)
 class Tokens:
@@ -74,12 +78,20 @@ class Tokens:
         ids = tokenizer(read, verbose=False)["input_ids"] if read else []
         return np.array([len(row) for row in ids], np.int64)
 
+    def start(self, samples: Sequence[Sample], template: Template) -> int:
+        """See `Counter.start`."""
+        if getattr(self.engine, "tokenizer", None) is None or not samples:
+            return 0
+        engine = cast(Any, self.engine)
+        return int(engine.shared_start([e.ids for e in engine.encoded(samples, template)]))
+
 
 @dataclass(frozen=True)
 class Characters:
-    """Guesses from characters; `fit` as in `Rates.characters`."""
+    """Guesses from characters; `fit` as in `Rates.characters`, `shared` as in `Rates.shared`."""
 
     fit: tuple[float, float, float, float] = (0.25, 30.0, 0.25, 1.0)
+    shared: int = 0
 
     def whole(self, samples: Sequence[Sample], template: Template) -> IntN:
         """See `Counter.whole`."""
@@ -100,6 +112,10 @@ class Characters:
     def text(self, samples: Sequence[Sample], text: Text) -> IntN:
         """See `Counter.text`."""
         return self._tokens([len(_read(s, text)) for s in samples], (self.fit[0], 2.0))
+
+    def start(self, samples: Sequence[Sample], template: Template) -> int:
+        """See `Counter.start`."""
+        return self.shared if template == "chat" else 0
 
     def _tokens(self, characters: Sequence[int], fit: Sequence[float]) -> IntN:
         guessed = np.asarray(characters, np.float64) * fit[0] + fit[1]
@@ -138,7 +154,8 @@ def work(signal: Signal, samples: Sequence[Sample], by: Reader) -> Amounts:
     """
     if isinstance(signal, AnswerToken):
         asked = by.counter.asked(samples, signal.wording)
-        return {"answer token": by.cost.of(asked[asked <= by.longest])}
+        read = asked[asked <= by.longest] - by.counter.start(samples, "chat")
+        return {"answer token": by.cost.of(np.maximum(read, 1))}
     if isinstance(signal, Answers):
         return _sampling(signal, samples, by)
     if isinstance(signal, AnswerVectors):
@@ -150,7 +167,8 @@ def work(signal: Signal, samples: Sequence[Sample], by: Reader) -> Amounts:
         taken = by.weights * float(len(samples))
         return {"gradients": trained(samples, signal.template, by), "coordinates": taken}
     whole, answer = _scored(samples, signal.template, by)
-    return {"reading": by.cost.of(whole, answer)}
+    read = np.where(whole > 0, whole - by.counter.start(samples, signal.template), 0)
+    return {"reading": by.cost.of(np.maximum(read, answer), answer)}
 
 
 def _scored(samples: Sequence[Sample], template: Template, by: Reader) -> tuple[IntN, IntN]:

@@ -2,7 +2,7 @@
 
 import click
 
-from core.cli.root import cli, echo, note, progress
+from core.cli.root import cli, echo, model_options, note, progress
 
 
 @cli.command()
@@ -64,9 +64,16 @@ def app(port: int, host: str, demo: bool) -> None:
 
 
 @cli.command()
-def doctor() -> None:
+@click.option("--bench", is_flag=True, help="Time this machine, and tell hours for your pools.")
+@click.option("--pool", default="", help="Tell the hours of this pool (default: of every pool).")
+@model_options
+def doctor(bench: bool, pool: str, model: str, device: str, dtype: str) -> None:
     """Check versions, device, speed of the number formats, model and store."""
     from core import doctor as checks
 
+    if bench:
+        for line in checks.bench(model, pool, device, dtype, progress()):
+            echo(line)
+        return
     for line in checks.report():
         echo(line)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from core.cli.root import cli, echo, note, pairs, progress, short
+from core.cli.root import cli, echo, model_options, note, pairs, progress, short
 
 
 @cli.command()
@@ -36,16 +36,7 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 metavar="NAME=VALUE",
                 help="Set a parameter of the method (see: sftlens methods METHOD).",
             ),
-            click.option(
-                "--model",
-                default="embedded",
-                show_default=True,
-                help="embedded, a hub id (org/name@revision), a folder, or a .gguf file.",
-            ),
-            click.option(
-                "--device", default="auto", show_default=True, help="auto, cpu, cuda[:N]."
-            ),
-            click.option("--dtype", default="auto", show_default=True, help="auto, fp32 or bf16."),
+            model_options,
             click.option(
                 "--max-tokens",
                 type=click.IntRange(2),
@@ -69,9 +60,15 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     help="Score with every method, sharing what can be, and make the maps.",
 )
 @click.option("--query", default="", help="The query set, for methods that need one.")
+@click.option("--dry-run", is_flag=True, help="Tell time and disk; measure and train nothing.")
 @_run_options
 def score(
-    pool: str, method: str | None, every: bool, params: tuple[str, ...], **options: Any
+    pool: str,
+    method: str | None,
+    every: bool,
+    params: tuple[str, ...],
+    dry_run: bool,
+    **options: Any,
 ) -> None:
     """Score POOL with METHOD. Goes on where a stopped run was; the same again is free."""
     from core import mapping, runs
@@ -80,6 +77,9 @@ def score(
     if bool(method) == every:
         raise click.UsageError("Give a METHOD, or --all.")
     spec = RunSpec(pool, method or "", pairs(params, "--set"), **options)
+    if dry_run:
+        _foretold(spec)
+        return
     if method:
         _told(runs.execute(spec, progress()))
         echo(f"next: sftlens select {pool} --method {method} --budget 10% --out DIR")
@@ -90,6 +90,17 @@ def score(
         note("methods that need a query set were left out; name one with --query")
     for made in mapping.make_all(pool, progress()):
         echo(f"map {made.map_id}: {made.of}, {made.n:,} samples, {len(made.labels)} clusters")
+
+
+def _foretold(spec: Any) -> None:
+    """What the run would take."""
+    from core import forecast
+
+    def timed(kind: str, said: str) -> None:
+        note(f"timed {kind}: {said}")
+
+    for line in forecast.lines(forecast.forecast(spec, timed)):
+        echo(line)
 
 
 def _told(finished: Any) -> None:
