@@ -7,11 +7,13 @@ width, measures a few samples.
 import io
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core import files
 from core.domain import Sample, WarmUp
 from core.engines.fake import WIDTH, FakeEngine
 from core.engines.weights import shapes
@@ -20,6 +22,7 @@ from core.signals import Answers, Signal
 SHAPED = 24  # samples that shapes are looked at on
 ID = 20  # bytes of a sample's id
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
+WIDTHS = ("hidden_size", "n_embd", "d_model")
 OUTSIDE = ("embed", "wte", "wpe", "lm_head", "embed_out")  # no layers that an adapter is put on
 
 
@@ -78,6 +81,13 @@ def adapted(folder: str) -> dict[str, tuple[int, ...]]:
     }
     own = {name: shape for name, shape in layers.items() if name.endswith(ATTENTION)}
     return own or layers
+
+
+def width(folder: str) -> int:
+    """Numbers of a model's hidden state, by its config; as few libraries as a page has read it."""
+    about = files.read_json(Path(folder) / "config.json") or {}
+    about = about.get("text_config", about)
+    return int(next((about[name] for name in WIDTHS if name in about), 0))
 
 
 def adapter_weights(folder: str, rank: int) -> int:

@@ -4,9 +4,9 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from core import kept_rates, models, runs, store, timings
+from core import config, kept_rates, models, runs, store, timings
 from core.domain import RunSpec
-from core.engines.hardware import Precision, choose
+from core.engines.hardware import Precision, choose, fast_bf16
 from core.errors import ModelError
 from core.estimates import Estimate, Rates, Stage, size
 from core.executors import Serial
@@ -89,7 +89,8 @@ def forecast(
     methods = [build(spec.method, spec.params)] if spec.method else runs.chosen_for_all(spec)
     checked = [runs.scorable(spec, method) for method in methods]
     pool, query = checked[0][0], next((q for _, q in checked if q is not None), None)
-    precision, source = choose(spec.device, spec.dtype), Source(told)
+    precision = settled(spec) if guess else choose(spec.device, spec.dtype)
+    source = Source(told)
     for model in {signal.model for method in methods for signal in method.needs().values()} | {""}:
         _check_here(spec.model if not model or spec.model == "fake" else model)
     quiet = Progress(quiet=True)
@@ -100,9 +101,20 @@ def forecast(
         run = runs.key_of(spec, method, pool, own, work)
         with store.connect() as con:
             there = stored.get_run(con, run) is not None
-        stages = [] if there else [*planner.stages(method.needs()), scoring(method, work)]
+        ahead = [] if there else planner.stages(method.needs())
+        stages = ahead if there else [*ahead, scoring(method, work, look=not guess)]
         parts.append(Part(method, stages, run if there else ""))
     return Forecast(parts, free_bytes(), list(source.used.values()), precision)
+
+
+def settled(spec: RunSpec) -> Precision:
+    """As `hardware.choose`, without torch, which no page loads: a card is there if rates say so."""
+    on_card = any((config.cache_dir() / "bench").glob("bench-*-cuda-*.json"))
+    device = spec.device if spec.device != "auto" else "cuda" if on_card else "cpu"
+    if spec.dtype != "auto":
+        return Precision(device, spec.dtype)
+    fast = device != "cpu" or fast_bf16(device)
+    return Precision(device, "bf16" if fast else "fp32")
 
 
 def lines(found: Forecast) -> Iterator[str]:

@@ -31,7 +31,6 @@ class Ahead:
     name: str
     signal: Signal
     pool: Pool
-    fetch: blocks.Fetch
     checkpoint: Checkpoint
     precision: Precision
     folder: Path
@@ -115,7 +114,7 @@ class Measuring:
 
     def _response_tokens(self) -> NDArray[Any]:
         """Response tokens of each sample under the run's own model, (n,); no weights are read."""
-        engine, fetch = self._loaded(self.base(), self.precision), self._fetch(self.pool)
+        engine, fetch = self._loaded(self.base(), self.precision), self.fetch(self.pool)
         ids = self.pool.sample_ids
         chunks = [ids[k : k + blocks.PLAN_CHUNK] for k in range(0, len(ids), blocks.PLAN_CHUNK)]
         counts = [engine.response_lengths(fetch(chunk), "chat") for chunk in chunks]
@@ -143,8 +142,7 @@ class Measuring:
         shaped_by = [signal.key(), checkpoint.key, precision.key, self.max_tokens]
         name = content_hash([*shaped_by, after] if after else shaped_by)
         folder = (self.blocks_in or config.folder("blocks")) / name
-        fetch = self._fetch(pool)
-        return Ahead(_title(signal), signal, pool, fetch, checkpoint, precision, folder, extra)
+        return Ahead(_title(signal), signal, pool, checkpoint, precision, folder, extra)
 
     def _work(
         self,
@@ -156,7 +154,7 @@ class Measuring:
         name: str,
     ) -> None:
         engine = self._loaded(checkpoint, self._precision(signal))
-        fetch = self._fetch(self._samples(signal))
+        fetch = self.fetch(self._samples(signal))
         given = before.folder if before is not None else None
         task = blocks.Task(signal, engine, fetch, folder, self.max_tokens, given)
         planned, unit = blocks.planned(todo, signal, engine, fetch)
@@ -170,7 +168,9 @@ class Measuring:
         assert self.query is not None, "checked before anything is measured"
         return self.query
 
-    def _fetch(self, pool: Pool) -> blocks.Fetch:
+    def fetch(self, pool: Pool) -> blocks.Fetch:
+        """What reads samples of a pool."""
+
         def fetch(ids: Sequence[str]) -> list[Sample]:
             with store.connect() as con:
                 return pools.read_samples(con, pool.name, ids)
@@ -212,7 +212,7 @@ class Measuring:
                 warm_up,
                 signal.template,
                 self.pool.sample_ids,
-                self._fetch(self.pool),
+                self.fetch(self.pool),
                 self.precision,
                 self.max_tokens,
                 self.progress,

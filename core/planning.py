@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from core import config, files, footprint, warm_ups
-from core.domain import Sample, WarmUp
+from core.domain import Pool, Sample, WarmUp
 from core.engines import loader
 from core.engines.fake import WIDTH as FAKE_WIDTH
 from core.engines.hardware import Precision
@@ -56,6 +56,7 @@ class Planner:
     _planned: set[Any] = field(default_factory=set)
     _loaded: Any = None
     _readers: dict[str, Reader] = field(default_factory=dict)
+    _texts: dict[tuple[str, ...], Sequence[Sample]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         blocks_in = self.measuring.blocks_in or config.cache_dir() / "blocks"
@@ -90,7 +91,7 @@ class Planner:
         held = set() if self.fresh else ids_on_disk(ahead.folder)
         todo = [i for i in ahead.pool.sample_ids if i.encode() not in held]
         signal, n, precision = ahead.signal, len(ahead.pool), self.measuring.precision
-        seen = ahead.fetch(spread(todo or ahead.pool.sample_ids[:1], SEEN))
+        seen = self._some(ahead.pool, todo or ahead.pool.sample_ids[:1])
         by = self._reader(base, signal)
         unit, count = shown(signal, seen, by)
         left = round(count * len(todo) / len(seen))
@@ -111,6 +112,13 @@ class Planner:
             self._part_bytes(ahead, base, seen, len(todo), left, rates),
             memory=weights_of(base) * ITEM[ahead.precision.dtype] if todo else 0,
         )
+
+    def _some(self, pool: Pool, ids: Sequence[str]) -> Sequence[Sample]:
+        """Samples that stand for these; steps of the same samples read them once."""
+        chosen = tuple(spread(ids, SEEN))
+        if chosen not in self._texts:
+            self._texts = {chosen: self.measuring.fetch(pool)(chosen)}
+        return self._texts[chosen]
 
     def _shared(self, rates: Rates | None, amounts: Mapping[str, float], ahead: Ahead) -> Any:
         """Seconds of a step that workers share; the model is loaded where another one was."""
@@ -138,7 +146,7 @@ class Planner:
             block = loader.load(base, ahead.precision).block_tokens
         text = None if not base.folder else rates.answer_bytes if rates else 4.0
         parts = footprint.n_parts(ahead.signal, n, tokens, block)
-        width = FAKE_WIDTH if not base.folder else hidden(base)
+        width = FAKE_WIDTH if not base.folder else footprint.width(base.folder)
         return footprint.parts_bytes(ahead.signal, seen[: footprint.SHAPED], n, parts, width, text)
 
     def _reader(self, base: Checkpoint, signal: Signal) -> Reader:
@@ -184,8 +192,7 @@ class Planner:
         made: bool,
     ) -> Stage:
         m, kind = self.measuring, f"training {warm_up.adapter}"
-        seen = m.ahead(signal).fetch(spread(drawn, SEEN)) if signal.on == "pool" else []
-        seen = seen or m._fetch(m.pool)(spread(drawn, SEEN))
+        seen = self._some(m.pool, drawn)
         by = self._reader(base, signal)
         tokens = by.counter.whole(seen, signal.template).sum() * len(drawn) / len(seen)
         losses = files.read_json(Path(f"{warm_ups.place(key)}.state") / "losses.json") or []
@@ -221,11 +228,6 @@ def counting(base: Checkpoint, precision: Precision) -> Any:
 def is_sentence(base: Checkpoint) -> bool:
     """Whether a checkpoint is a sentence embedder."""
     return base.kind == "sentence"
-
-
-def hidden(base: Checkpoint) -> int:
-    """Width of a model's vectors; only its config is read."""
-    return int(HFEngine(base, Precision("cpu", "fp32")).config.hidden_size)
 
 
 def weights_of(base: Checkpoint) -> int:

@@ -18,9 +18,9 @@ COMMON = ("id_hash", "n_chars", "n_tokens")
 
 def stored(method: Method, measuring: Measuring) -> float:
     """Bytes of a sample in the store: what a method scores and shows, seen on a few."""
-    some = measuring._fetch(measuring.pool)(spread(measuring.pool.sample_ids, footprint.SHAPED))
+    some = measuring.fetch(measuring.pool)(spread(measuring.pool.sample_ids, footprint.SHAPED))
     queries = measuring.query
-    asked = measuring._fetch(queries)(spread(queries.sample_ids, QUERIES)) if queries else []
+    asked = measuring.fetch(queries)(spread(queries.sample_ids, QUERIES)) if queries else []
     n = len(some)
     x: dict[str, Any] = {name: np.arange(n) for name in COMMON}
     for name, signal in method.needs().items():
@@ -34,11 +34,11 @@ def stored(method: Method, measuring: Measuring) -> float:
     return footprint.column_bytes(kept_columns, n)
 
 
-def scoring(method: Method, measuring: Measuring, done: bool = False) -> Stage:
-    """The last step: from measurements to scores in the store."""
+def scoring(method: Method, measuring: Measuring, look: bool = True) -> Stage:
+    """The last step: from measurements to scores in the store; its bytes only with `look`."""
     n = len(measuring.pool)
-    bytes_kept = 0 if done else round(n * stored(method, measuring))
-    return Stage(f"scoring {method.name}", "samples", n, 0 if done else n, 0.0, bytes_kept)
+    bytes_kept = round(n * stored(method, measuring)) if look else 0
+    return Stage(f"scoring {method.name}", "samples", n, n, 0.0, bytes_kept)
 
 
 def free_bytes() -> int:
