@@ -4,7 +4,7 @@ One `Measuring` serves a run: it makes a warm-up once, keeps the engine of the l
 measures only what no part on disk holds. Runs share what they share through those parts.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from core.engines import Engine, loader
 from core.engines.hardware import Precision
 from core.executors import Executor
 from core.models import Checkpoint
+from core.offered import Arrays
 from core.progress import Progress
 from core.signals import Signal
 from core.store import pools
@@ -44,29 +45,6 @@ class Measured:
     folder: Path
     checkpoint: Checkpoint
     extra: Mapping[str, NDArray[Any]]
-
-
-class Arrays(Mapping[str, NDArray[Any]]):
-    """Named arrays that are read from disk when they are asked for, each time anew.
-
-    So a method that looks at one big matrix after the other never holds two of them.
-    """
-
-    def __init__(self) -> None:
-        self._read: dict[str, Callable[[], NDArray[Any]]] = {}
-
-    def offer(self, name: str, read: Callable[[], NDArray[Any]]) -> None:
-        """Promise an array by this name."""
-        self._read[name] = read
-
-    def __getitem__(self, name: str) -> NDArray[Any]:
-        return self._read[name]()
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._read)
-
-    def __len__(self) -> int:
-        return len(self._read)
 
 
 @dataclass

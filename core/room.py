@@ -12,6 +12,7 @@ from core.measuring import Measuring
 from core.methods import Method
 from core.planning import Planner, spread
 
+SCORED = 4000.0  # samples read back, scored and stored in a second by one slow core, or so
 QUERIES = 512  # looked at, at most
 COMMON = ("id_hash", "n_chars", "n_tokens")
 
@@ -38,7 +39,7 @@ def scoring(method: Method, measuring: Measuring, look: bool = True) -> Stage:
     """The last step: from measurements to scores in the store; its bytes only with `look`."""
     n = len(measuring.pool)
     bytes_kept = round(n * stored(method, measuring)) if look else 0
-    return Stage(f"scoring {method.name}", "samples", n, n, 0.0, bytes_kept)
+    return Stage(f"scoring {method.name}", "samples", n, n, n / SCORED, bytes_kept)
 
 
 def free_bytes() -> int:
