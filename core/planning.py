@@ -4,20 +4,18 @@ It goes the way of `core.measuring`, to the same folders of parts, but trains, m
 writes nothing. Long pools are judged by some of their samples, evenly taken.
 """
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from core import config, files, footprint, warm_ups
+from core import blocks, config, files, footprint, warm_ups
+from core.counting import Characters, Counter, spread, tokens_of
 from core.domain import Pool, Sample, WarmUp
 from core.engines import loader
 from core.engines.fake import WIDTH as FAKE_WIDTH
 from core.engines.hardware import Precision
-from core.engines.hf import BLOCK_TOKENS, HFEngine
+from core.engines.hf import BLOCK_TOKENS
 from core.engines.weights import n_weights
 from core.estimates import Rates, Stage, scaled
 from core.kept_rates import kept
@@ -25,9 +23,7 @@ from core.measuring import Ahead, Measuring
 from core.models import Checkpoint
 from core.signals import Signal
 from core.training import SAVE_EVERY_S, saves_at
-from core.workload import Characters, Counter, Reader, Tokens, shown, trained, work
-
-log = logging.getLogger(__name__)
+from core.workload import Reader, shown, trained, work
 
 SEEN = 1024  # samples that stand for all, at most
 ITEM = {"fp32": 4, "bf16": 2}  # bytes of a weight
@@ -88,7 +84,7 @@ class Planner:
         return ahead.folder.name
 
     def _measuring(self, ahead: Ahead, base: Checkpoint) -> Stage:
-        held = set() if self.fresh else ids_on_disk(ahead.folder)
+        held = set() if self.fresh else blocks.ids_on_disk(ahead.folder)
         todo = [i for i in ahead.pool.sample_ids if i.encode() not in held]
         signal, n, precision = ahead.signal, len(ahead.pool), self.measuring.precision
         seen = self._some(ahead.pool, todo or ahead.pool.sample_ids[:1])
@@ -110,7 +106,7 @@ class Planner:
             left,
             seconds,
             self._part_bytes(ahead, base, seen, len(todo), left, rates),
-            memory=weights_of(base) * ITEM[ahead.precision.dtype] if todo else 0,
+            memory=n_weights(base.folder) * ITEM[ahead.precision.dtype] if todo else 0,
         )
 
     def _some(self, pool: Pool, ids: Sequence[str]) -> Sequence[Sample]:
@@ -153,8 +149,10 @@ class Planner:
         """What counts the work of a model: by its rates' own cost, where it has rates."""
         if base.key not in self._readers:
             rates = self.rates(base, self.measuring.precision, ())
-            longest = self.measuring.max_tokens
-            by = Reader(self._counter(base, rates), longest=longest, sentence=is_sentence(base))
+            longest, sentence = self.measuring.max_tokens, base.kind == "sentence"
+            by = Reader(
+                self._counter(base, rates), longest=longest, sentence=base.kind == "sentence"
+            )
             self._readers[base.key] = self._with(by, rates)
         by = self._readers[base.key]
         rank = signal.warm_up.rank if signal.warm_up else 0
@@ -163,7 +161,7 @@ class Planner:
     def _counter(self, base: Checkpoint, rates: Rates | None) -> Counter:
         if self.guess:
             return Characters(rates.characters, rates.shared) if rates else Characters()
-        return Tokens(counting(base, self.measuring.precision))
+        return tokens_of(base, self.measuring.precision)
 
     def _with(self, by: Reader, rates: Rates | None) -> Reader:
         if rates is None:
@@ -203,7 +201,10 @@ class Planner:
         seconds = 0.0 if not epochs else rates.seconds({kind: amount}) if rates else None
         if seconds and rates:
             seconds += rates.load_s
-        n, own = weights_of(base), by.weights if warm_up.adapter == "lora" else weights_of(base)
+        n, own = (
+            n_weights(base.folder),
+            by.weights if warm_up.adapter == "lora" else n_weights(base.folder),
+        )
         saves = len(saves_at(len(drawn), warm_up))
         item = ITEM[m.precision.dtype]
         stays = footprint.checkpoint_bytes(base.folder, warm_up, saves, n, item)
@@ -218,35 +219,3 @@ class Planner:
             2 * 12 * own if long else 0,  # weights and moments of two epochs
             (4 * n + 12 * own) if epochs else 0,
         )
-
-
-def counting(base: Checkpoint, precision: Precision) -> Any:
-    """An engine to count tokens with; for a sentence embedder, no more than its tokenizer."""
-    return HFEngine(base, precision) if is_sentence(base) else loader.load(base, precision)
-
-
-def is_sentence(base: Checkpoint) -> bool:
-    """Whether a checkpoint is a sentence embedder."""
-    return base.kind == "sentence"
-
-
-def weights_of(base: Checkpoint) -> int:
-    """Numbers of a model; none for the fake one."""
-    return n_weights(base.folder) if base.folder else 0
-
-
-def spread(ids: Sequence[str], most: int) -> list[str]:
-    """At most so many ids, evenly taken."""
-    return [ids[k] for k in np.linspace(0, len(ids) - 1, min(most, len(ids))).astype(int)]
-
-
-def ids_on_disk(folder: Path) -> set[bytes]:
-    """The ids that the parts of a folder hold; a part that cannot be read holds none."""
-    found: set[bytes] = set()
-    for path in folder.glob("part-*.npz"):
-        try:
-            with path.open("rb") as raw, np.load(raw, allow_pickle=False) as archive:
-                found.update(archive["ids"].tolist())
-        except Exception as error:  # whatever is wrong with it, it is measured again
-            log.debug("%s: %s", path, error)
-    return found

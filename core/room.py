@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 
 from core import config, footprint
+from core.counting import spread
 from core.errors import ConfigError
 from core.estimates import MARGIN, Estimate, Stage, size
 from core.measuring import Measuring
 from core.methods import Method
-from core.planning import Planner, spread
+from core.planning import Planner
 
 SCORED = 4000.0  # samples read back, scored and stored in a second by one slow core, or so
 QUERIES = 512  # looked at, at most

@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 
 from core import kept_rates, records, warm_ups
+from core.counting import tokens_of
 from core.domain import Sample, WarmUp
 from core.engines import loader
 from core.engines.hardware import Precision
 from core.engines.hf import HFEngine
 from core.estimates import Cost, Rates, cost
 from core.models import Checkpoint
-from core.workload import Reader, Tokens
+from core.workload import Reader
 
 MAX_TOKENS = 4096
 FEW = 8  # samples that a kind of work is tried on
@@ -112,7 +113,7 @@ class Bench:
     def reader(self, ends: float = 0.0, weights: int = 0) -> Reader:
         """What counts the work of this model."""
         longest = min(self.limit, self.max_tokens)
-        counter = Tokens(counting(self.checkpoint, self.precision))
+        counter = tokens_of(self.checkpoint, self.precision)
         return Reader(counter, self.cost, longest, ends, weights, self.sentence)
 
     def _characters(self) -> tuple[float, float, float, float]:
@@ -146,13 +147,6 @@ def _seconds(go: Callable[[Sequence[Sample]], Any], some: Sequence[Sample]) -> f
     began = time.perf_counter()
     go(some)
     return time.perf_counter() - began
-
-
-def counting(checkpoint: Checkpoint, precision: Precision) -> Any:
-    """An engine to count tokens with; a sentence embedder's tokenizer needs none of its own."""
-    if checkpoint.kind == "sentence":
-        return HFEngine(checkpoint, precision)
-    return loader.load(checkpoint, precision)
 
 
 def cost_of(checkpoint: Checkpoint) -> Cost:

@@ -143,7 +143,7 @@ def _gradients(bench: Bench) -> Timed:
     for rank in RANKS:
         weights = adapter_weights(bench.checkpoint.folder, rank)
         if weights:
-            engine.adapter = random_adapter(engine, rank)
+            engine.adapter = adapters.invented(engine.model, adapted(bench.checkpoint.folder), rank)
         signal = Gradient(sketch=Sketch("sjlt", 8192, 0))
         go = partial(_measure, signal, engine, bench.max_tokens)
         chosen, seconds = bench.timed(go)
@@ -152,24 +152,6 @@ def _gradients(bench: Bench) -> Timed:
         shown = f"{_said(bench, signal, chosen, seconds)} (Adam and sketch, rank {rank})"
     tokens, coordinates = two_rates(*found)
     return Timed({"gradients": tokens, "coordinates": coordinates}, shown)
-
-
-def random_adapter(engine: HFEngine, rank: int) -> adapters.Adapter:
-    """An adapter of random numbers with moments, to time gradients by; not in the weights."""
-    import torch
-
-    tensors: dict[str, Any] = {}
-    modules = tuple(adapted(engine.checkpoint.folder))
-    for module in modules:
-        layer = engine.model.get_submodule(module)
-        out, into = layer.weight.shape
-        if type(layer).__name__ == "Conv1D":  # GPT-2 keeps its weights the other way round
-            out, into = into, out
-        for kind, shape in (("A", (rank, into)), ("B", (out, rank))):
-            for tail in ("", ".exp_avg", ".exp_avg_sq"):
-                drawn = torch.rand(shape, device=engine.precision.device)
-                tensors[f"{module}.{kind}{tail}"] = drawn
-    return adapters.Adapter(2.0, modules, tensors)
 
 
 def _training(adapter: Any) -> Callable[[Bench], Timed]:

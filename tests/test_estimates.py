@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core import blocks, config, forecast, kept_rates, pools, runs, timings
+from core.counting import spread
 from core.domain import RunSpec
 from core.engines.hardware import Precision
 from core.errors import ConfigError, ModelError
@@ -28,7 +29,6 @@ from core.estimates import (
     two_rates,
 )
 from core.models import Checkpoint, resolve
-from core.planning import ids_on_disk, spread
 
 METHODS = ("differential_entropy", "answer_divergence", "answer_entropy", "ifd", "perplexity")
 N = 60
@@ -305,9 +305,9 @@ def test_ids_of_a_damaged_part_are_missing_and_the_part_stays(tmp_path: Path) ->
     array = {"x": np.zeros(2)}
     blocks.write_part(tmp_path, ["a" * 20, "b" * 20], array)
     [part] = tmp_path.iterdir()
-    assert ids_on_disk(tmp_path) == {b"a" * 20, b"b" * 20}
+    assert blocks.ids_on_disk(tmp_path) == {b"a" * 20, b"b" * 20}
     part.write_bytes(part.read_bytes()[:100])
-    assert ids_on_disk(tmp_path) == set()
+    assert blocks.ids_on_disk(tmp_path) == set()
     assert [p.name for p in tmp_path.iterdir()] == [part.name]
 
 

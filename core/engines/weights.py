@@ -50,8 +50,8 @@ def shapes(folder: str) -> dict[str, tuple[int, ...]]:
 
 
 def n_weights(folder: str) -> int:
-    """How many numbers a checkpoint on disk holds; only the files' heads are read."""
-    return sum(prod(shape) for shape in shapes(folder).values())
+    """How many numbers a checkpoint on disk holds, none for the fake one; see `shapes`."""
+    return 0 if not folder else sum(prod(shape) for shape in shapes(folder).values())
 
 
 def unloadable(checkpoint: Checkpoint, what: str, error: Exception) -> ModelError:
