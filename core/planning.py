@@ -150,9 +150,7 @@ class Planner:
         if base.key not in self._readers:
             rates = self.rates(base, self.measuring.precision, ())
             longest, sentence = self.measuring.max_tokens, base.kind == "sentence"
-            by = Reader(
-                self._counter(base, rates), longest=longest, sentence=base.kind == "sentence"
-            )
+            by = Reader(self._counter(base, rates), longest=longest, sentence=sentence)
             self._readers[base.key] = self._with(by, rates)
         by = self._readers[base.key]
         rank = signal.warm_up.rank if signal.warm_up else 0
