@@ -4,7 +4,6 @@ Arrays in, arrays out. Everything is computed in the order of the sample ids, so
 of a pool changes nothing but the order of the rows.
 """
 
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,12 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core import config, minhash
+from core import minhash
+from core.compiled import prepare
 from core.domain import IntN, MaskN
 from core.labels import cluster, label
+from core.layout import layout
 from core.neighbours import Links, links, nearest
 
-VERSION = 1  # raise it when the same vectors give another map
+VERSION = 2  # raise it when the same vectors give another map
 NEIGHBOURS = 10  # of each sample, for the reader
 FLOORS = {"cosine": 0.8, "minhash": 0.5}  # near-duplicates are exact for any threshold from here
 # A sample counts among its own neighbours.
@@ -137,13 +138,10 @@ def _umap(among: Neighbours, start: Float32, seed: int) -> Float32:
         np.hstack([own, near]),
         np.hstack([np.zeros((n, 1), np.float32), np.maximum(1 - cosine, 0)]),
     )
-    module = _loaded()
-    settings = UMAP | {"n_neighbors": k, "init": start, "precomputed_knn": known}
-    model = module.UMAP(**settings, random_state=seed, n_jobs=1)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"precomputed_knn\[2\]")  # it is for new rows; none come
-        # All it needs is in the neighbours; it asks for rows to count them.
-        return np.asarray(model.fit_transform(start), np.float32)
+    graph = _loaded().fuzzy_simplicial_set(
+        start, k, np.random.RandomState(seed), "cosine", knn_indices=known[0], knn_dists=known[1]
+    )[0]
+    return layout(graph, start, seed)
 
 
 def _beside(vectors: NDArray[Any], sample: IntN, seed: int) -> tuple[Float32, str]:
@@ -160,21 +158,13 @@ def _beside(vectors: NDArray[Any], sample: IntN, seed: int) -> tuple[Float32, st
 
 
 def _loaded() -> Any:
-    """umap, with its compiled code in the cache folder: 2 s instead of 25 from the second time.
-
-    It keeps none of its own loops by itself, so those that a fit needs are told to.
-    """
-    os.environ.setdefault("NUMBA_CACHE_DIR", str(config.folder("numba")))  # before the import
+    """umap-learn's graphs, with compiled code in the cache folder: quick from the second time."""
+    prepare()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it says that there is no tensorflow
-        import umap
-        from umap import layouts, umap_
-    for module, name in (
-        (umap_, "smooth_knn_dist"),
-        (umap_, "compute_membership_strengths"),
-        (layouts, "_nb_optimize_layout_euclidean_single_epoch"),
-    ):
-        loop: Any = getattr(module, name, None)
-        if hasattr(loop, "enable_caching"):  # the last one is private, and may move
+        from umap import umap_
+    for name in ("smooth_knn_dist", "compute_membership_strengths"):
+        loop: Any = getattr(umap_, name, None)
+        if hasattr(loop, "enable_caching"):
             loop.enable_caching()
-    return umap
+    return umap_
