@@ -113,9 +113,11 @@ def _speeds(checkpoint: Checkpoint, precision: Precision, progress: Progress) ->
 
 def _conditions(rates: Rates, before: Rates | None) -> str:
     """Under which conditions the rates hold."""
-    threads = f"{rates.threads} thread{'s' if rates.threads > 1 else ''}"
+    threads = "one thread"
+    if rates.threads > 1:
+        threads += f" (a training: {rates.threads})"
     again = f"; before that {before.date}" if before else ""
     return (
-        f"{rates.model}: {rates.precision.replace('-', ', ')}, {threads} in one process,"
+        f"{rates.model}: {rates.precision.replace('-', ', ')}, {threads} in each process,"
         f" {rates.path}, ready in {rates.load_s:.1f} s{again}"
     )

@@ -111,6 +111,7 @@ class Stage:
 
     `seconds` None: nobody knows. `kept` stays on disk, `passing` is needed while it goes on.
     `memory`: bytes of the weights (and of what training keeps beside them) that it holds.
+    `workers`: processes that share it.
     """
 
     name: str
@@ -121,6 +122,7 @@ class Stage:
     kept: int = 0
     passing: int = 0
     memory: int = 0
+    workers: int = 1
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,11 @@ class Estimate:
             so_far += stage.kept
             most = max(most, so_far + stage.passing)
         return most
+
+    @property
+    def workers(self) -> int:
+        """Processes that measure side by side, in the step that has most."""
+        return max((stage.workers for stage in self.stages), default=1)
 
     @property
     def memory(self) -> int:

@@ -77,7 +77,7 @@ class Source:
 
 
 def forecast(
-    spec: RunSpec, told: Told | None = None, guess: bool = False, workers: int = 1
+    spec: RunSpec, told: Told | None = None, guess: bool = False, workers: int | None = None
 ) -> Forecast:
     """What `runs.execute(spec)` would do; with no method, what `execute_all` would.
 
@@ -126,7 +126,7 @@ def lines(found: Forecast) -> Iterator[str]:
             yield f"  {_step(stage)}"
     whole = found.estimate
     time = "unknown, as some rates are" if whole.seconds is None else duration(whole.seconds)
-    yield f"time      {time}, in one process"
+    yield f"time      {time}, in {processes(whole)}"
     room = "enough" if whole.fits(found.free) else "NOT ENOUGH: the run would be refused"
     yield f"disk      {size(whole.needed)} needed, {size(found.free)} free: {room}"
     if whole.memory:
@@ -134,6 +134,11 @@ def lines(found: Forecast) -> Iterator[str]:
     for rates in found.rates:
         where = f"{rates.model}, {rates.precision}, {rates.path}"
         yield f"rates     {where}: measured {rates.date} by {rates.how}"
+
+
+def processes(whole: Estimate) -> str:
+    """`one process`, `2 processes`."""
+    return "one process" if whole.workers == 1 else f"{whole.workers} processes"
 
 
 def _step(stage: Stage) -> str:

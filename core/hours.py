@@ -58,7 +58,7 @@ def all_pools(name: str = "") -> list[Pool]:
 
 
 def by_method(
-    pool: Pool, model: str, precision: Precision, workers: int = 1
+    pool: Pool, model: str, precision: Precision, workers: int | None = None
 ) -> Iterator[tuple[Method, Estimate]]:
     """Each method that a model has work for, and what it would take; 16 queries are assumed."""
     query = replace(invented(QUERIES), kind="query")

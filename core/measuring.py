@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from core import blocks, calibration, config, models, store
 from core.domain import Pool, Sample, WarmUp, content_hash, id_hash
-from core.engines import Engine, loader
+from core.engines import loader
 from core.engines.hardware import Precision
+from core.engines.loader import Loadable
 from core.executors import Executor
 from core.models import Checkpoint
 from core.offered import Arrays
@@ -62,7 +63,7 @@ class Measuring:
     calibrate: Callable[..., Warmed] = calibration.calibrate  # a plan only foresees
     _bases: dict[str, Checkpoint] = field(default_factory=dict)
     _warmed: dict[tuple[Any, ...], Warmed] = field(default_factory=dict)
-    _engine: tuple[tuple[str, Precision], Engine] | None = None
+    _engine: tuple[tuple[str, Precision], Loadable] | None = None
 
     def arrays(self, needs: Mapping[str, Signal]) -> tuple[Arrays, dict[str, Measured]]:
         """Measure all needs; the arrays by `need_column`, and what was measured by need."""
@@ -202,7 +203,7 @@ class Measuring:
         steady = signal.steady and self.precision.device == "cpu"
         return replace(self.precision, dtype="fp32") if steady else self.precision
 
-    def _loaded(self, checkpoint: Checkpoint, precision: Precision) -> Engine:
+    def _loaded(self, checkpoint: Checkpoint, precision: Precision) -> Loadable:
         """The engine of a checkpoint; one is kept, so that two signals of a model load it once."""
         key = (checkpoint.key, precision)
         if self._engine is None or self._engine[0] != key:

@@ -15,9 +15,10 @@ from core.domain import Pool, Sample, WarmUp
 from core.engines import loader
 from core.engines.fake import WIDTH as FAKE_WIDTH
 from core.engines.hardware import Precision
-from core.engines.hf import BLOCK_TOKENS
 from core.engines.weights import n_weights
 from core.estimates import Rates, Stage, scaled
+from core.executors import room
+from core.executors.processes import WORTH_BLOCKS
 from core.kept_rates import kept
 from core.measuring import Ahead, Measuring
 from core.models import Checkpoint
@@ -41,13 +42,14 @@ class Planner:
     """Plans the needs of one method after the other; what they share is planned once.
 
     `rates` gives the rates of a model for kinds of work, None where there are none. `guess`:
-    count tokens by characters, so that no tokenizer is loaded. `workers` share what is measured.
+    count tokens by characters, so that no tokenizer is loaded. `workers` processes share what is
+    measured; None: as many as there is room for.
     """
 
     measuring: Measuring
     rates: RatesOf = known
     guess: bool = False
-    workers: int = 1
+    workers: int | None = None
     fresh: bool = False  # as if nothing were there yet
     _planned: set[Any] = field(default_factory=set)
     _loaded: Any = None
@@ -94,19 +96,19 @@ class Planner:
         total = left if len(todo) == n else round(count * n / len(seen))
         amounts = scaled(work(signal, seen, by), len(todo), len(seen))
         rates = self.rates(base, precision, list(amounts)) if todo else None
-        seconds: float | None = 0.0
-        if todo:
-            by = self._with(by, rates)  # how long answers are is known with the rates
-            amounts = scaled(work(signal, seen, by), len(todo), len(seen))
-            seconds = self._shared(rates, amounts, ahead)
+        by = self._with(by, rates)  # how long answers are is known with the rates
+        amounts = scaled(work(signal, seen, by), len(todo), len(seen))
+        parts = self._parts(ahead, base, len(todo), left)
+        workers = self._workers(ahead, base, parts)
         return Stage(
             f"measuring {ahead.name}",
             unit,
             total,
             left,
-            seconds,
-            self._part_bytes(ahead, base, seen, len(todo), left, rates),
-            memory=n_weights(base.folder) * ITEM[ahead.precision.dtype] if todo else 0,
+            self._shared(rates, amounts, ahead, workers) if todo else 0.0,
+            self._part_bytes(ahead, base, seen, len(todo), parts, rates),
+            memory=workers * n_weights(base.folder) * ITEM[ahead.precision.dtype] if todo else 0,
+            workers=workers,
         )
 
     def _some(self, pool: Pool, ids: Sequence[str]) -> Sequence[Sample]:
@@ -116,14 +118,30 @@ class Planner:
             self._texts = {chosen: self.measuring.fetch(pool)(chosen)}
         return self._texts[chosen]
 
-    def _shared(self, rates: Rates | None, amounts: Mapping[str, float], ahead: Ahead) -> Any:
+    def _workers(self, ahead: Ahead, base: Checkpoint, parts: int) -> int:
+        """Processes that share a step, as `executors.processes` decides it."""
+        engine = loader.load(base, ahead.precision)
+        task = blocks.Task(ahead.signal, engine, self.measuring.fetch(ahead.pool), ahead.folder, 0)
+        fit = room.workers(task)
+        if self.workers is None and (parts < WORTH_BLOCKS or not base.folder):
+            return 1
+        wanted = fit if self.workers is None else self.workers
+        return max(1, min(wanted, parts, wanted if ahead.precision.device == "cpu" else fit))
+
+    def _shared(
+        self, rates: Rates | None, amounts: Mapping[str, float], ahead: Ahead, workers: int
+    ) -> float | None:
         """Seconds of a step that workers share; the model is loaded where another one was."""
         spent = rates.seconds(amounts) if rates else None
         key = (ahead.checkpoint.key, ahead.precision)
         new, self._loaded = key != self._loaded, key
         if rates is None or spent is None:
             return None
-        return spent / self.workers + (rates.load_s if new else 0.0)
+        return spent / workers + (rates.load_s if new else 0.0)
+
+    def _parts(self, ahead: Ahead, base: Checkpoint, n: int, tokens: int) -> int:
+        block = loader.load(base, ahead.precision).block_tokens
+        return footprint.n_parts(ahead.signal, n, tokens, block)
 
     def _part_bytes(
         self,
@@ -131,19 +149,15 @@ class Planner:
         base: Checkpoint,
         seen: Sequence[Sample],
         n: int,
-        tokens: int,
+        parts: int,
         rates: Rates | None,
     ) -> int:
         if not n:
             return 0
-        kind = ahead.precision.device.split(":")[0]
-        block = BLOCK_TOKENS[kind]
-        if not base.folder or base.kind == "sentence":
-            block = loader.load(base, ahead.precision).block_tokens
         text = None if not base.folder else rates.answer_bytes if rates else 4.0
-        parts = footprint.n_parts(ahead.signal, n, tokens, block)
-        width = FAKE_WIDTH if not base.folder else footprint.width(base.folder)
-        return footprint.parts_bytes(ahead.signal, seen[: footprint.SHAPED], n, parts, width, text)
+        width = footprint.width(base.folder) if base.folder else FAKE_WIDTH
+        shown_on = seen[: footprint.SHAPED]
+        return footprint.parts_bytes(ahead.signal, shown_on, n, parts, width, text)
 
     def _reader(self, base: Checkpoint, signal: Signal) -> Reader:
         """What counts the work of a model: by its rates' own cost, where it has rates."""

@@ -2,16 +2,15 @@
 
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from core import __version__, config, files, jobs, store, warm_ups
-from core.domain import Pool, RunSpec, Scores, content_hash
+from core.domain import Pool, RunSpec, content_hash
 from core.engines.hardware import choose
-from core.errors import MethodError, PoolError, RunError, SFTLensError
+from core.errors import MethodError, PoolError, SFTLensError
 from core.executors import Executor, Serial
 from core.measuring import Measuring
 from core.methods import Method, WarmUpFields, build, catalogue
@@ -64,7 +63,9 @@ def execute(
             raise
 
 
-def execute_all(spec: RunSpec, progress: Progress | None = None) -> Iterator[Finished]:
+def execute_all(
+    spec: RunSpec, progress: Progress | None = None, executor: Executor | None = None
+) -> Iterator[Finished]:
     """Score with every published method and baseline, one after the other.
 
     What is shared is made once: all that need a warm-up get the same one (that of gradient
@@ -82,7 +83,7 @@ def execute_all(spec: RunSpec, progress: Progress | None = None) -> Iterator[Fin
         for method in methods:
             query = spec.query if method.needs_query() else ""
             own = replace(spec, method=method.name, params=method.model_dump(), query=query)
-            yield execute(own, progress)
+            yield execute(own, progress, executor)
 
 
 def chosen_for_all(spec: RunSpec) -> list[Method]:
@@ -213,30 +214,6 @@ def key_of(
             needs,
         ]
     )
-
-
-def rescore(run: stored.Run, columns: Mapping[str, Any], params: Mapping[str, Any]) -> Scores:
-    """Scores of a run under other live knobs, from its stored columns; no model is touched.
-
-    Raises:
-        MethodError: a parameter is wrong.
-        RunError: a parameter changes what must be measured.
-    """
-    method = build(run.method, run.params)
-    if not method.is_live(params):
-        do = f"Score again: {_again(run, params)}"
-        raise RunError(run.run_id[:8], "these parameters need new measurements", do=do)
-    return method.with_params(params).score(columns)
-
-
-def _again(run: stored.Run, params: Mapping[str, Any]) -> str:
-    """The command that scores a run's pool again under other parameters."""
-    words = [stored.how(run.pool, run.method)]
-    if (query := run.card.get("query")) is not None:
-        words.append(f"--query {query['name']}")
-    if (model := run.card.get("model", "embedded")) not in ("embedded", ""):
-        words.append(f"--model {model}")
-    return " ".join([*words, *(f"--set {k}={v}" for k, v in params.items())])
 
 
 def versions() -> dict[str, str]:

@@ -161,7 +161,7 @@ def cost_of(checkpoint: Checkpoint) -> Cost:
 
 
 def threads() -> int:
-    """Threads of one product."""
+    """Threads of this process, which a training has to itself."""
     import torch
 
     return torch.get_num_threads()

@@ -37,6 +37,23 @@ def progress() -> Any:
     return Progress()
 
 
+def executor_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say where blocks are measured; no score depends on them."""
+    workers = click.option(
+        "--workers",
+        type=click.IntRange(1),
+        help="Processes of one thread, or one a GPU (default: as many as there is room for).",
+    )
+    executor = click.option(
+        "--executor",
+        type=click.Choice(["processes", "serial"]),
+        default="processes",
+        show_default=True,
+        help="Measure in processes side by side, or one block after another in this one.",
+    )
+    return executor(workers(command))
+
+
 def pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:
     """`("a=1", "b=2")` as a mapping."""
     for text in texts:

@@ -4,7 +4,7 @@ import streamlit as st
 
 from core.domain import RunSpec
 from core.estimates import Stage, size
-from core.forecast import Forecast
+from core.forecast import Forecast, processes
 from core.progress import duration
 from pages.ui import data_jobs
 
@@ -38,7 +38,7 @@ def _sentence(found: Forecast) -> str:
     if whole.seconds is None:
         return f":material/schedule: Needs about {disk}. How long it takes is not known. {HOW}"
     time = f"**{duration(whole.seconds)}**"
-    return f":material/schedule: About {time} in one process, and {disk}."
+    return f":material/schedule: About {time} in {processes(whole)}, and {disk}."
 
 
 def _table(found: Forecast) -> list[dict[str, str]]:
