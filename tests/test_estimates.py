@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from core import blocks, config, forecast, kept_rates, pools, runs, timings
 from core.counting import spread
 from core.domain import RunSpec
+from core.engines import hf
 from core.engines.hardware import Precision
 from core.errors import ConfigError, ModelError
 from core.estimates import (
@@ -291,10 +292,14 @@ def test_a_long_pool_is_judged_by_some_of_its_samples(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.usefixtures("pool")
-def test_workers_share_what_is_measured_and_not_what_is_trained(small: Checkpoint) -> None:
+def test_workers_share_what_is_measured_and_not_what_is_trained(
+    small: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(hf.BLOCK_TOKENS, "cpu", 400)  # a few blocks of a small pool
     asked = of_model(small, "differential_entropy", **TINY["differential_entropy"])
     forecast.forecast(asked, told)  # from now on there are rates
-    alone, both = forecast.forecast(asked), forecast.forecast(asked, workers=2)
+    alone, both = (forecast.forecast(asked, workers=count) for count in (1, 2))
+    assert (alone.estimate.workers, both.estimate.workers) == (1, 2)
     ready = kept_rates.kept(Checkpoint("", "", "", resolve(small.folder).key), CPU).load_s
     for a, b in zip(measuring(alone), measuring(both), strict=True):
         share = 1 if a.name.startswith("warm-up") else 2
