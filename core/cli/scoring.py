@@ -122,6 +122,8 @@ def _foretold(spec: Any, executor: str, workers: int | None) -> None:
     found = forecast.forecast(spec, timed, workers=1 if executor == "serial" else workers)
     for line in forecast.lines(found):
         echo(line)
+    if not spec.method:
+        note("the maps, which come last, are not counted")
 
 
 def _told(finished: Any) -> None:
