@@ -148,6 +148,18 @@ def lengths_of(ids: Sequence[str], signal: Signal, engine: Engine, fetch: Fetch)
     return np.concatenate(counts) if counts else np.array([], np.int64)
 
 
+def ids_on_disk(folder: Path) -> set[bytes]:
+    """The ids that the parts of a folder hold; a part that cannot be read holds none."""
+    found: set[bytes] = set()
+    for path in folder.glob("part-*.npz"):
+        try:
+            with path.open("rb") as raw, np.load(raw, allow_pickle=False) as archive:
+                found.update(archive["ids"].tolist())
+        except Exception as error:  # whatever is wrong with it, it is measured again
+            log.debug("%s: %s", path, error)
+    return found
+
+
 def gather(folder: Path, ids: Sequence[str], column: str = "") -> Parts:
     """The arrays of these samples, (n, ...), in the order of `ids`; one alone if it is named.
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from core import __version__, calibration, config, files, jobs, store
+from core import __version__, config, files, jobs, store, warm_ups
 from core.domain import Pool, RunSpec, content_hash
 from core.engines.hardware import choose
 from core.errors import MethodError, PoolError, SFTLensError
@@ -15,6 +15,7 @@ from core.executors import Executor, Serial
 from core.measuring import Measuring
 from core.methods import Method, WarmUpFields, build, catalogue
 from core.progress import Progress, duration
+from core.room import check_room
 from core.store import pools
 from core.store import runs as stored
 
@@ -42,7 +43,7 @@ def execute(
         RunError: another process is scoring this pool.
     """
     method = build(spec.method, spec.params)
-    pool, query = _scorable(spec, method)
+    pool, query = scorable(spec, method)
     config.check_writable()
     job = jobs.job_id(spec)
     progress = progress or Progress(quiet=True)
@@ -77,7 +78,7 @@ def execute_all(
     """
     methods = chosen_for_all(spec)
     for method in methods:  # before hours of work, and not after the first method
-        _scorable(spec, method)
+        scorable(spec, method)
     with jobs.alone(spec, ""):
         for method in methods:
             query = spec.query if method.needs_query() else ""
@@ -111,7 +112,7 @@ def chosen_for_all(spec: RunSpec) -> list[Method]:
     return [m for m in methods if spec.query or not m.needs_query()]
 
 
-def _scorable(spec: RunSpec, method: Method) -> tuple[Pool, Pool | None]:
+def scorable(spec: RunSpec, method: Method) -> tuple[Pool, Pool | None]:
     """The pool and the query set of a spec, if they are what the method needs."""
     if not method.measures:
         do = f"Import them: {stored.how(spec.pool, method.name)}."
@@ -146,12 +147,13 @@ def _execute(
     began = time.monotonic()
     precision = choose(spec.device, spec.dtype)
     measuring = Measuring(pool, query, spec.model, precision, spec.max_tokens, progress, executor)
-    run_id = _run_id(spec, method, pool, query, measuring)
+    run_id = key_of(spec, method, pool, query, measuring)
     with store.connect() as con:
         known = stored.get_run(con, run_id)
     if known is not None:
         jobs.report_end(progress, "done", f"run {run_id[:8]} was scored before", run_id=run_id)
         return Finished(known, reused=True)
+    check_room(method, measuring)
     x, done = measuring.arrays(method.needs())
     reduced = method.reduce(x)
     scores = method.score(reduced)
@@ -186,7 +188,7 @@ def _execute(
     return Finished(run, reused=False)
 
 
-def _run_id(
+def key_of(
     spec: RunSpec, method: Method, pool: Pool, query: Pool | None, measuring: Measuring
 ) -> str:
     """The hash of everything that shapes the run's numbers."""
@@ -208,7 +210,7 @@ def _run_id(
             {model: measuring.base(model).key for model in sorted(models_used)},
             measuring.precision.key,
             spec.max_tokens,
-            calibration.VERSION,
+            warm_ups.VERSION,
             needs,
         ]
     )
@@ -235,7 +237,7 @@ def launch(spec: RunSpec) -> str:
         ConfigError: the cache cannot be written.
     """
     job = jobs.job_id(spec)
-    _scorable(spec, build(spec.method, spec.params))
+    scorable(spec, build(spec.method, spec.params))
     config.check_writable()
     if any(j.job_id == job and j.state == "running" for j in jobs.every()):
         return job

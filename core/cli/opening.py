@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from core.cli.root import cli, echo, executor_options, note, progress
+from core.cli.root import cli, echo, executor_options, model_options, note, progress
 
 
 @cli.command()
@@ -68,9 +68,16 @@ def app(port: int, host: str, demo: bool) -> None:
 
 
 @cli.command()
-def doctor() -> None:
+@click.option("--bench", is_flag=True, help="Time this machine, and tell hours for your pools.")
+@click.option("--pool", default="", help="Tell the hours of this pool (default: of every pool).")
+@model_options
+def doctor(bench: bool, pool: str, model: str, device: str, dtype: str) -> None:
     """Check versions, device, speed of the number formats, model and store."""
     from core import doctor as checks
 
+    if bench:
+        for line in checks.bench(model, pool, device, dtype, progress()):
+            echo(line)
+        return
     for line in checks.report():
         echo(line)

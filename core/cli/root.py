@@ -66,3 +66,16 @@ def short(text: str, width: int = 92) -> str:
     """One printable line of a text."""
     line = "".join(c if c.isprintable() else "�" for c in " ".join(text.split()))
     return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say which model runs where."""
+    where = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda[:N].")
+    form = click.option("--dtype", default="auto", show_default=True, help="auto, fp32 or bf16.")
+    which = click.option(
+        "--model",
+        default="embedded",
+        show_default=True,
+        help="embedded, a hub id (org/name@revision), a folder, or a .gguf file.",
+    )
+    return which(where(form(command)))

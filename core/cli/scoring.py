@@ -6,7 +6,16 @@ from typing import Any
 
 import click
 
-from core.cli.root import cli, echo, executor_options, note, pairs, progress, short
+from core.cli.root import (
+    cli,
+    echo,
+    executor_options,
+    model_options,
+    note,
+    pairs,
+    progress,
+    short,
+)
 
 
 @cli.command()
@@ -36,16 +45,7 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 metavar="NAME=VALUE",
                 help="Set a parameter of the method (see: sftlens methods METHOD).",
             ),
-            click.option(
-                "--model",
-                default="embedded",
-                show_default=True,
-                help="embedded, a hub id (org/name@revision), a folder, or a .gguf file.",
-            ),
-            click.option(
-                "--device", default="auto", show_default=True, help="auto, cpu, cuda[:N]."
-            ),
-            click.option("--dtype", default="auto", show_default=True, help="auto, fp32 or bf16."),
+            model_options,
             click.option(
                 "--max-tokens",
                 type=click.IntRange(2),
@@ -69,6 +69,7 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     help="Score with every method, sharing what can be, and make the maps.",
 )
 @click.option("--query", default="", help="The query set, for methods that need one.")
+@click.option("--dry-run", is_flag=True, help="Tell time and disk; measure and train nothing.")
 @_run_options
 @executor_options
 def score(
@@ -76,6 +77,7 @@ def score(
     method: str | None,
     every: bool,
     params: tuple[str, ...],
+    dry_run: bool,
     executor: Any,
     workers: int | None,
     **options: Any,
@@ -87,6 +89,9 @@ def score(
     if bool(method) == every:
         raise click.UsageError("Give a METHOD, or --all.")
     spec = RunSpec(pool, method or "", pairs(params, "--set"), **options)
+    if dry_run:
+        _foretold(spec, executor, workers)
+        return
     with executors.opened(executor, workers) as opened:
         if not method:
             _score_all(spec, opened)
@@ -105,6 +110,20 @@ def _score_all(spec: Any, executor: Any) -> None:
         note("methods that need a query set were left out; name one with --query")
     for made in mapping.make_all(spec.pool, progress(), executor):
         echo(f"map {made.map_id}: {made.of}, {made.n:,} samples, {len(made.labels)} clusters")
+
+
+def _foretold(spec: Any, executor: str, workers: int | None) -> None:
+    """What the run would take."""
+    from core import forecast
+
+    def timed(kind: str, said: str) -> None:
+        note(f"timed {kind}: {said}")
+
+    found = forecast.forecast(spec, timed, workers=1 if executor == "serial" else workers)
+    for line in forecast.lines(found):
+        echo(line)
+    if not spec.method:
+        note("the maps, which come last, are not counted")
 
 
 def _told(finished: Any) -> None:
