@@ -77,8 +77,13 @@ class Reading:
         }
 
 
-def attend(reading: Reading, layer: Layer, x: "torch.Tensor") -> None:
-    """Add a layer's attention to the stream (shared + b (t - shared), d), in place."""
+def attend(
+    reading: Reading, layer: Layer, x: "torch.Tensor"
+) -> "tuple[torch.Tensor, torch.Tensor]":
+    """Add a layer's attention to the stream (shared + b (t - shared), d), in place.
+
+    Returns: keys and values of every position of every row, (b, t, kv, w).
+    """
     import torch
 
     stack, c, b = reading.stack, reading.shared, reading.b
@@ -96,6 +101,7 @@ def attend(reading: Reading, layer: Layer, x: "torch.Tensor") -> None:
         )
         mixed = _cat([first, attention(stack, q, k, v, mask[c:])])
     add(x, mixed, layer.out, layer.out_bias, layer.after_attention, stack.eps)
+    return k, v
 
 
 def heads_of(
