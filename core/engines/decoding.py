@@ -75,7 +75,7 @@ class Decoding:
 
     def logits(self) -> "Iterator[torch.Tensor]":
         """Logits of the next token, some rows (r, V) after the other."""
-        last = unit_rms(self.x, self.stack.eps).mul_(self.stack.norm)
+        last = unit_rms(self.x, self.stack.eps, self.stack.dtype).mul_(self.stack.norm)
         cap = self.decoder.cap
         for rows in last.split(HEAD_ROWS):
             z = self.decoder.head(rows)
@@ -89,7 +89,7 @@ class Decoding:
             keep = torch.from_numpy(np.flatnonzero(going)).to(tokens.device)
             self.rows, self.slots, tokens = self.rows[going], self.slots[keep], tokens[keep]
             self.slots = self.cache.keep(self.slots)
-        x = self.stack.embed(tokens)
+        x = self.stack.embed(tokens).float()
         at = self.cache.open()[:, None].expand(-1, self.k).flatten()  # position of each slot
         tables = {
             rope: turns and (turns[0][0, :, None], turns[1][0, :, None])
@@ -109,11 +109,11 @@ class Decoding:
     ) -> "torch.Tensor":
         """The stream (r, d) after a layer."""
         stack, products = self.stack, self.decoder.layers[number]
-        made = self._on_grid(products.qkv(unit_rms(x, stack.eps)))
+        made = self._on_grid(products.qkv(unit_rms(x, stack.eps, stack.dtype)))
         mixed = self.cache.attend(number, layer.window, *heads_of(stack, layer, made, table))
         mixed = mixed if len(mixed) == len(self.slots) else mixed[self.slots]
         x = _added(x, products.out, mixed, layer.after_attention, stack.eps)
-        gate, up = products.gate_up(unit_rms(x, stack.eps)).chunk(2, 1)
+        gate, up = products.gate_up(unit_rms(x, stack.eps, stack.dtype)).chunk(2, 1)
         return _added(x, products.down, stack.activation(gate).mul_(up), layer.after_mlp, stack.eps)
 
     def _on_grid(self, y: "torch.Tensor") -> "torch.Tensor":
@@ -137,15 +137,13 @@ class Decoding:
             ids = np.zeros((len(part), max(map(len, part))), np.int64)
             for row, prompt in enumerate(part):
                 ids[row, : len(prompt)] = prompt
-            order = np.append(ids[0, :shared], ids[:, shared:])
-            x = self.stack.embed(torch.from_numpy(order).to(device))
-            reading = Reading(self.stack, len(part), shared, ids.shape[1], x)
+            lengths = self.lengths[start : start + size]
+            reading = Reading(self.stack, torch.from_numpy(ids).to(device), shared, lengths)
+            x = self.stack.embed(reading.ids).float()
             for number, layer in enumerate(self.stack.layers):
                 self.cache.tell(number, start, *attend(reading, layer, x))
                 mlp(self.stack, layer, x)
-            ends = self.lengths[start : start + size] - 1
-            rows = torch.arange(len(part), device=device)
-            last.append(x[ends + rows * (ids.shape[1] - shared)])
+            last.append(x[(lengths - shared).cumsum(0) + shared - 1])
         return torch.cat(last)
 
 
@@ -157,6 +155,7 @@ def _added(
     eps: float,
 ) -> "torch.Tensor":
     """The stream (r, d) with a product of `inner` (r, f) added, normed before by some families."""
-    if after is None:
+    if after is None and x.dtype == inner.dtype:
         return product.onto(x, inner)
-    return x.add_(unit_rms(product(inner), eps) * after)
+    made = product(inner)
+    return x.add_(made if after is None else unit_rms(made, eps) * after)
