@@ -67,7 +67,7 @@ def _from_nucleus(
         own = mass.gather(1, found[:, None])
         # a rounded quotient is above 1 exactly where the mass is above the token's own
         ratio = torch.div(mass, own, out=spare[: len(mass)])
-        above = torch.nn.functional.threshold_(ratio, 1.0, 0.0).sum(1) * own[:, 0]
+        above = torch.threshold_(ratio, 1.0, 0.0).sum(1) * own[:, 0]
         again = above >= top_p * sums.sum(1)
         if not again.any():
             return tokens
