@@ -13,6 +13,7 @@ from core.domain import IntN, Sample
 from core.engines import Pooling, Sampling, Sketch, Text, Wording
 from core.engines.batches import shared_start
 from core.engines.body import last_states
+from core.engines.decoding import Decoder
 from core.engines.hardware import DTYPES, Precision
 from core.engines.logits import Head
 from core.engines.stack import Stack, stack_of
@@ -144,6 +145,13 @@ class HFEngine:
         del self.model  # its norms are folded: read it anew
         self._plain_path("its layers differ from what their names say")
         return None
+
+    @cached_property
+    def decoder(self) -> Decoder | None:
+        """Stack and head laid out for sampling, or None for the plain path."""
+        if self.stack is None or self.head is None:
+            return None
+        return Decoder(self.stack, self.head)
 
     def _plain_path(self, why: str) -> None:
         """Say once why this model takes longer."""
