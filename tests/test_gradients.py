@@ -15,7 +15,7 @@ from core.engines import Sketch
 from core.engines.gradients import gradients, sizes, sketched
 from core.engines.hardware import Precision
 from core.engines.hf import HFEngine
-from core.engines.taps import adam_direction
+from core.engines.forming import adam_direction
 from core.engines.weights import load_model
 from core.errors import ModelError
 from core.models import Checkpoint

@@ -18,8 +18,13 @@ from core.domain import IntN, Sample
 from core.engines import Sketch
 from core.engines.batches import pad, token_batches
 from core.engines.hf import HFEngine
-from core.engines.logits import ROWS
+from core.engines.backward import Pass
+from core.engines.forming import Former
+from core.engines.head import Head, through_head
+from core.engines.pieces import SLACK, Piece, cut, lay
+from core.engines.places import known, places
 from core.engines.sketch import Sketcher, sketcher
+from core.engines.stack import Stack
 from core.engines.taps import Taps
 from core.templates import Encoded, Template, encode
 
@@ -83,6 +88,75 @@ def sketched(
     engine: HFEngine, batch: Sequence[Encoded], into: Sketcher, adam: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]:
     """Sketch (b, width) of each sample's gradient or Adam direction, raw norm (b,), NLL (b,)."""
+    order = np.argsort([-len(e) for e in batch], kind="stable")
+    by_length = [batch[k] for k in order]
+    found = (by_hand if fast(engine) else by_taps)(engine, by_length, into, adam)
+    back = np.argsort(order)
+    total, norm, nll = (x[back] for x in found)
+    return total, norm, nll
+
+
+def fast(engine: HFEngine) -> bool:
+    """Whether layers and head are such that their gradients are written down here."""
+    if not known(engine.adapter.modules):
+        return False
+    return engine.stack is not None and (bool(_cap(engine)) or engine.blocked_head)
+
+
+def _cap(engine: HFEngine) -> float:
+    """The soft cap of the logits."""
+    return float(getattr(engine.config, "final_logit_softcapping", None) or 0.0)
+
+
+def by_hand(
+    engine: HFEngine, batch: Sequence[Encoded], into: Sketcher, adam: bool
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]:
+    """See `sketched`, with a gradient of the layers that is written down here.
+
+    Samples come longest first.
+    """
+    import torch
+
+    device, stack = engine.precision.device, engine.stack
+    assert stack is not None, "asked by `fast`"
+    pieces = cut(np.array([len(e) for e in batch]), SLACK if device == "cpu" else 1.0)
+    ids, scored, owner = lay(batch, pieces)
+    counts = np.bincount(owner[scored], minlength=len(batch))
+    at = np.flatnonzero(scored)
+    former = Former(engine.adapter, pieces, into, adam)
+    head = engine.model.get_output_embeddings()
+    head = Head(head.weight, getattr(head, "bias", None), _cap(engine))
+    with torch.no_grad():
+        found = Pass(stack, torch.from_numpy(ids).to(device), pieces)
+        rows = torch.from_numpy(at - 1).to(device)  # a token is predicted by the one before it
+        share = torch.from_numpy(1 / counts[owner[at]]).float().to(device)
+        last = found.last(rows)
+        targets = torch.from_numpy(ids[at]).to(device)
+        nll, gradient = through_head(head, last.y * stack.norm, targets, share)
+        dx, part = torch.zeros_like(found.stream), torch.zeros_like(gradient)
+        last.backward(gradient * stack.norm, part)
+        dx[rows] = part
+        _form(stack, found, dx, former)
+    summed = np.bincount(owner[at], nll.double().cpu().numpy(), len(batch))
+    return former.sketch(), former.norm(), summed / counts
+
+
+def _form(stack: Stack, found: Pass, dx: "torch.Tensor", former: Former) -> None:
+    """Go back through the layers, and form the gradients of the adapted ones."""
+    there = places(stack, former.adapter.modules)
+
+    def take(layer: int, product: str, x: "torch.Tensor", g: "torch.Tensor") -> None:
+        for place in there.get((layer, product), ()):
+            former.form(place.name, x, g[:, place.columns], place.norm)
+
+    wanted = {product for _, product in there}
+    found.backward(dx, take, wanted, min(layer for layer, _ in there))
+
+
+def by_taps(
+    engine: HFEngine, batch: Sequence[Encoded], into: Sketcher, adam: bool
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]:
+    """See `sketched`, with the gradient of any model by autograd."""
     import torch
 
     ids, scored = pad(batch)
@@ -93,11 +167,11 @@ def sketched(
     mask = torch.from_numpy(scored[:, 1:]).to(device)
     share = torch.from_numpy((1 / counts)[row]).float().to(device)
     blocked = engine.blocked_head  # asks the model, so before the taps listen
-    with torch.enable_grad(), Taps(engine, len(batch), into, adam) as taps:
+    former = Former(engine.adapter, [Piece(0, 0, *ids.shape)], into, adam)
+    with torch.enable_grad(), Taps(engine.model, former):
         nll = _backward(engine.model, blocked, tokens, mask, share)
     summed = np.bincount(row, nll.double().cpu().numpy(), len(batch))
-    norm = taps.squares.sqrt().float().cpu().numpy()
-    return into.finish(taps.total).cpu().numpy(), norm, summed / counts
+    return former.sketch(), former.norm(), summed / counts
 
 
 def _backward(
@@ -114,31 +188,12 @@ def _backward(
     if blocked_head:
         hidden = model.base_model(tokens, use_cache=False).last_hidden_state
         rows = hidden[:, :-1][mask]
-        nll, gradient = through_head(model.get_output_embeddings(), rows.detach(), targets, share)
+        own = model.get_output_embeddings()
+        head = Head(own.weight, getattr(own, "bias", None))
+        nll, gradient = through_head(head, rows.detach(), targets, share)
         rows.backward(gradient)  # type: ignore[no-untyped-call]
         return nll
     logits = model(tokens, use_cache=False).logits[:, :-1][mask]
     nll = torch.nn.functional.cross_entropy(logits.float(), targets, reduction="none")
     (nll * share).sum().backward()  # type: ignore[no-untyped-call]
     return nll.detach()
-
-
-def through_head(
-    head: Any, hidden: "torch.Tensor", targets: "torch.Tensor", share: "torch.Tensor"
-) -> "tuple[torch.Tensor, torch.Tensor]":
-    """NLL (r,) of the targets, and the gradient (r, d) of sum(share * NLL) by `hidden` (r, d).
-
-    By hand, d NLL / d logits = softmax - one-hot, so that the logits of `ROWS` positions are all
-    that is ever kept.
-    """
-    import torch
-
-    found, gradient = [], []
-    with torch.no_grad():
-        for h, y, w in zip(hidden.split(ROWS), targets.split(ROWS), share.split(ROWS), strict=True):
-            log_p = head(h).float().log_softmax(1)
-            found.append(-log_p.gather(1, y[:, None])[:, 0])
-            change = log_p.exp_()
-            change[torch.arange(len(y), device=y.device), y] -= 1
-            gradient.append((change * w[:, None]).to(h.dtype) @ head.weight)
-    return torch.cat(found), torch.cat(gradient)
