@@ -81,7 +81,7 @@ class TokenStats(Signal):
     A loss trajectory is this signal at every saved checkpoint of a proxy.
     """
 
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
 
     def measure(
         self, batch: Sequence[Sample], engine: Engine, max_tokens: int, given: Arrays
@@ -93,6 +93,8 @@ class TokenStats(Signal):
 @dataclass(frozen=True, kw_only=True)
 class AnswerToken(Signal):
     """Entropy, greedy token and option log-probabilities at the first answer position."""
+
+    VERSION: ClassVar[int] = 2
 
     wording: Wording = "plain"
 
@@ -131,6 +133,8 @@ class Answers(Signal):
 class AnswerVectors(Signal):
     """One vector for each sampled answer, and the cosines between them."""
 
+    VERSION: ClassVar[int] = 2
+
     answers: Answers
     pooling: Pooling
     span: Literal["answer", "full"] = "answer"
@@ -150,6 +154,8 @@ class AnswerVectors(Signal):
 @dataclass(frozen=True, kw_only=True)
 class Embedding(Signal):
     """One vector a sample, by sentence-transformers or from a language model's hidden states."""
+
+    VERSION: ClassVar[int] = 2
 
     text: Text = "instruction"
     pooling: Pooling = field(default_factory=lambda: Pooling("sentence"))

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ import torch
 
 from benchmarks import fidelity
 from core.domain import Sample, Turn
+from core.engines import hf
 from core.engines.batches import pad, token_batches
 from core.engines.hardware import Precision, choose
 from core.engines.hf import HFEngine
+from core.engines.stack import stack_of
 from core.engines.weights import load_model
 from core.errors import ConfigError, ModelError
 from core.models import Checkpoint, resolve
@@ -41,7 +44,9 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> MakeEngine:
     return engine
 
 
-def check(engine: HFEngine, samples: Sequence[Sample], template: Any = "chat") -> None:
+def check(
+    engine: HFEngine, samples: Sequence[Sample], template: Any = "chat", spread: float = 0.05
+) -> None:
     """The engine's numbers are those of the obvious oracle."""
     found = engine.token_stats(samples, template, 4096)
     encoded = encode(samples, engine.tokenizer, template)
@@ -51,7 +56,7 @@ def check(engine: HFEngine, samples: Sequence[Sample], template: Any = "chat") -
     np.testing.assert_allclose(found["entropy"], entropy, rtol=0, atol=5e-5)
     assert found["n_tokens"].tolist() == [int(e.scored.sum()) for e in encoded]
     assert not found["over_long"].any()
-    assert np.ptp(entropy) > 0.05, "a model that says the same of everything tests nothing"
+    assert np.ptp(entropy) > spread, "a model that says the same of everything tests nothing"
 
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)
@@ -60,9 +65,9 @@ def test_numbers_are_those_of_one_sample_at_a_time(
 ) -> None:
     engine = make(family)
     check(engine, samples)
-    plain = family == "gemma2"
-    assert engine.blocked_head is not plain
-    assert ("using the plain path" in caplog.text) is plain
+    plain = family == "gpt2"
+    assert (engine.stack is None) is plain
+    assert caplog.text.count("using the plain path") == plain
 
 
 @pytest.mark.parametrize("template", ["chat", "alpaca", "instructdiff"])
@@ -104,19 +109,35 @@ def test_a_head_with_a_bias_is_measured_with_it(
     tokenizer.save_pretrained(tmp_path)
     engine = HFEngine(Checkpoint("tiny-phi", "0", str(tmp_path), "phi"), CPU)
     check(engine, samples)
-    assert engine.blocked_head
+    assert engine.head is not None
 
 
-def test_a_mild_cap_that_small_logits_hide_takes_the_plain_path(
-    make: MakeEngine, caplog: pytest.LogCaptureFixture
+def test_a_mild_cap_is_not_lost_among_small_logits(
+    make: MakeEngine, samples: Sequence[Sample]
 ) -> None:
-    engine = make("gemma2", name="mild", final_logit_softcapping=30.0, initializer_range=0.02)
+    engine = make("gemma2", name="mild", final_logit_softcapping=0.5, initializer_range=0.02)
+    check(engine, samples, spread=0.0)
+    assert engine.head is not None
+    assert not engine.blocked_head, "gradients go through the model's own head"
+
+
+def test_layers_that_are_not_what_they_seem_take_the_plain_path(
+    make: MakeEngine,
+    samples: Sequence[Sample],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = make(name="odd")
+    monkeypatch.setattr(hf, "stack_of", lambda model: replace(stack_of(model), scale=0.1))
     with caplog.at_level(logging.WARNING):
-        assert not engine.blocked_head
-    assert "using the plain path" in caplog.text
+        check(engine, samples)
+    assert engine.stack is None
+    assert caplog.text.count("using the plain path") == 1
 
 
-def test_scaled_logits_take_the_plain_path(make: MakeEngine, samples: Sequence[Sample]) -> None:
+def test_scaled_logits_take_the_plain_path(
+    make: MakeEngine, samples: Sequence[Sample], caplog: pytest.LogCaptureFixture
+) -> None:
     from transformers import CohereConfig, CohereForCausalLM
 
     engine = make(name="scaled")
@@ -135,7 +156,8 @@ def test_scaled_logits_take_the_plain_path(make: MakeEngine, samples: Sequence[S
     )
     CohereForCausalLM(config).save_pretrained(engine.checkpoint.folder)
     check(engine, samples)
-    assert not engine.blocked_head
+    assert engine.head is None
+    assert "its head is unusual, using the plain path" in caplog.text
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 90, 400])

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import full_softmax
 
-from core.engines.logits import VOCAB, head_blocks, nll_entropy
+from core.engines.logits import VOCAB, Head, nll_entropy
 
 
 def reduced(z: np.ndarray, y: np.ndarray, block: int) -> tuple[np.ndarray, np.ndarray]:
@@ -96,7 +96,7 @@ def test_head_blocks_are_the_logits_of_the_head(bias: bool, dtype: torch.dtype) 
     head = torch.nn.Linear(16, 2 * VOCAB + 5, bias=bias, dtype=dtype)
     hidden = torch.randn(9, 16, dtype=dtype)
     with torch.inference_mode():
-        parts = list(head_blocks(hidden, head.weight, head.bias))
+        parts = list(Head(head.weight, head.bias).blocks(hidden))
         whole = head(hidden)
     assert [p.shape[1] for p in parts] == [VOCAB, VOCAB, 5]
     tolerance = {"rtol": 1e-2, "atol": 1e-2} if dtype == torch.bfloat16 else {}

@@ -6,7 +6,8 @@ import pytest
 import torch
 import transformers
 
-from core.engines.body import blocked_attention, hidden
+from core.engines.attention import blocked_attention, causal_mask
+from core.engines.body import last_states, mean_states
 from core.engines.stack import Stack, stack_of
 
 SIZES = {
@@ -68,8 +69,21 @@ def test_the_fast_path_reads_as_transformers_does(name: str, shared: int) -> Non
         theirs = model.base_model(rows(), use_cache=False).last_hidden_state[:, shared:]
         stack = stack_of(model)
         assert stack is not None
-        ours = hidden(stack, rows(), shared)
+        ours = last_states(stack, rows(), shared)
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("layers", [[0], [4], [1, 2, 4]])
+@pytest.mark.parametrize("name", ["llama", "gemma2"])
+def test_states_on_the_way_are_those_of_transformers(name: str, layers: list[int]) -> None:
+    model = random_model(name)
+    with torch.inference_mode():
+        states = model.base_model(rows(), output_hidden_states=True).hidden_states
+        stack = stack_of(model)
+        assert stack is not None
+        found = mean_states(stack, rows(), layers)
+    right = torch.stack([states[k] for k in layers]).mean(0)
+    torch.testing.assert_close(found, right, rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -92,13 +106,13 @@ def test_what_follows_a_row_does_not_change_it(name: str) -> None:
     padded = rows()
     padded[:, 30:] = 0
     with torch.inference_mode():
-        torch.testing.assert_close(hidden(stack, padded)[:, :30], hidden(stack, padded[:, :30]))
+        torch.testing.assert_close(
+            last_states(stack, padded)[:, :30], last_states(stack, padded[:, :30])
+        )
 
 
 @pytest.mark.parametrize("window", [0, 9])
 def test_blocked_attention_is_attention(window: int) -> None:
-    from core.engines.body import causal_mask
-
     stack = stack_of(random_model("qwen3"))
     assert isinstance(stack, Stack)
     chance = torch.Generator().manual_seed(1)

@@ -113,6 +113,11 @@ FAMILIES = {
     "qwen2": ("Qwen2Config", {}),
     "mistral": ("MistralConfig", {"sliding_window": 16}),
     "gemma2": ("Gemma2Config", {"head_dim": 8, "final_logit_softcapping": 10.0}),
+    "qwen3": ("Qwen3Config", {"head_dim": 16}),
+    "smollm3": ("SmolLM3Config", {"no_rope_layer_interval": 2}),
+    "phi3": ("Phi3Config", {"sliding_window": 24}),
+    "gemma": ("GemmaConfig", {"head_dim": 8}),
+    "gemma3": ("Gemma3TextConfig", {"head_dim": 16, "sliding_window": 16}),
     "gpt2": ("GPT2Config", {}),
 }
 

@@ -14,7 +14,7 @@ from core.domain import FloatN, IntN, Sample
 from core.engines import LETTERS, Wording
 from core.engines.batches import pad, token_batches
 from core.engines.hf import HFEngine
-from core.engines.logits import FLOOR, head_blocks
+from core.engines.logits import FLOOR
 from core.engines.questions import (
     DONT_KNOW,
     Question,
@@ -29,7 +29,7 @@ from core.templates import Encoded
 if TYPE_CHECKING:
     import torch
 
-ROWS = 32  # positions at a time: 32 x 150k float64 logits are 40 MB
+ROWS = 64  # positions at a time: 64 x 150k float64 logits are 80 MB
 NONE, UNKNOWN = -1, -2  # `predicted` where no option is named, and for "do not know"
 
 
@@ -111,24 +111,19 @@ def _last_rows(engine: HFEngine, batch: Sequence[NDArray[np.int64]]) -> "torch.T
     tokens = torch.from_numpy(ids).to(engine.precision.device)
     last = torch.tensor([len(row) - 1 for row in batch], device=tokens.device)
     row = torch.arange(len(batch), device=tokens.device)
-    rows: torch.Tensor
-    if engine.blocked_head:
-        rows = engine.model.base_model(tokens, use_cache=False).last_hidden_state[row, last]
-    else:
-        kept, column = last.unique(return_inverse=True)
-        rows = engine.model(tokens, use_cache=False, logits_to_keep=kept).logits[row, column]
-    return rows
+    if engine.head is not None:
+        shared = engine.shared_start(batch)
+        return engine.states(tokens, shared)[row, last - shared]
+    kept, column = last.unique(return_inverse=True)
+    logits: torch.Tensor = engine.model(tokens, use_cache=False, logits_to_keep=kept).logits
+    return logits[row, column]
 
 
 def _logits(engine: HFEngine, rows: "torch.Tensor") -> "torch.Tensor":
     """Logits (r, V) of what `_last_rows` gives."""
     import torch
 
-    if not engine.blocked_head:
-        return rows
-    head = engine.model.get_output_embeddings()
-    bias = getattr(head, "bias", None)
-    return torch.cat(list(head_blocks(rows.float(), head.weight, bias)), 1)
+    return rows if engine.head is None else torch.cat(list(engine.head.blocks(rows.float())), 1)
 
 
 def _log_sum(log_p: "torch.Tensor") -> float:

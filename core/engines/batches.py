@@ -27,3 +27,12 @@ def token_batches(rows: IntN, lengths: IntN, budget: int) -> Iterator[IntN]:
         size = max(1, budget // max(int(lengths[order[start]]), 1))
         yield order[start : start + size]
         start += size
+
+
+def shared_start(rows: Sequence[NDArray[np.int64]]) -> int:
+    """How many tokens all rows begin with, at least one less than the shortest has; 0 for one."""
+    if len(rows) < 2:
+        return 0
+    most = min(len(row) for row in rows) - 1
+    differs = np.any(np.array([row[:most] for row in rows]) != rows[0][:most], axis=0)
+    return int(np.argmax(differs)) if differs.any() else most

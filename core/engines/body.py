@@ -4,32 +4,53 @@ What all rows begin with, a system prompt mostly, is read once: under causal att
 states do not depend on what follows.
 """
 
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
+from core.engines.attention import attention, causal_mask
 from core.engines.stack import Layer, Stack
 
 if TYPE_CHECKING:
     import torch
 
 
-QUERIES = 128  # positions whose cosines with all keys are in memory at once, in bfloat16
-
-
-def hidden(stack: Stack, tokens: "torch.Tensor", shared: int = 0) -> "torch.Tensor":
+def last_states(stack: Stack, tokens: "torch.Tensor", shared: int = 0) -> "torch.Tensor":
     """Last hidden states of token rows (b, t) that are padded on the right; (b, t - shared, d).
 
     The first `shared` tokens are the same in all rows, and are read once; their own states
     are not given back.
     """
+    for x in streams(stack, tokens, shared):
+        last = x
+    last = unit_rms(last[shared:], stack.eps).mul_(stack.norm)
+    return last.view(len(tokens), -1, last.shape[1])
+
+
+def mean_states(stack: Stack, tokens: "torch.Tensor", layers: Collection[int]) -> "torch.Tensor":
+    """Mean in float32 of some of the L + 1 hidden states of token rows (b, t); (b, t, d).
+
+    State 0 is where the stream begins, state L has gone through the last norm.
+    """
+    import torch
+
+    total = torch.zeros(1)
+    for number, x in enumerate(streams(stack, tokens)):
+        if number in layers:
+            ends = number == len(stack.layers)
+            total = total + (unit_rms(x, stack.eps) * stack.norm if ends else x).float()
+    return (total / len(layers)).view(*tokens.shape, -1)
+
+
+def streams(stack: Stack, tokens: "torch.Tensor", shared: int = 0) -> "Iterator[torch.Tensor]":
+    """The stream (shared + b (t - shared), d) where it begins and after each layer, in place."""
     b, t = tokens.shape
-    own = t - shared
-    flat = stack.embed(_cat([tokens[:1, :shared].flatten(), tokens[:, shared:].flatten()]))
-    reading = Reading(stack, b, shared, t, flat)
+    x = stack.embed(_cat([tokens[0, :shared], tokens[:, shared:].flatten()]))
+    reading = Reading(stack, b, shared, t, x)
+    yield x
     for layer in stack.layers:
-        attend(reading, layer, flat)
-        mlp(stack, layer, flat)
-    last = unit_rms(flat[shared:], stack.eps) * stack.norm
-    return last.view(b, own, -1)
+        attend(reading, layer, x)
+        mlp(stack, layer, x)
+        yield x
 
 
 class Reading:
@@ -38,53 +59,42 @@ class Reading:
     def __init__(self, stack: Stack, b: int, shared: int, t: int, like: "torch.Tensor") -> None:
         import torch
 
-        self.stack, self.b, self.shared, self.t = stack, b, shared, t
+        self.stack, self.b, self.shared = stack, b, shared
         where = torch.arange(t, device=like.device)
-        ropes = {layer.rope for layer in stack.layers}
-        tables = {rope: stack.rotary(rope, where[None]) for rope in ropes}
-        # one position after the other, as the stream has them: the shared ones, then row by row
+        # as the stream has them: the shared positions, then those of one row after the other
         order = _cat([where[:shared], where[shared:].repeat(b)])
         self.tables = {
-            rope: None
-            if found is None
-            else (found[0][0][order][:, None], found[1][0][order][:, None])
-            for rope, found in tables.items()
+            rope: turns and (turns[0][0, order, None], turns[1][0, order, None])
+            for rope in {layer.rope for layer in stack.layers}
+            for turns in [stack.rotary(rope, where[None])]
         }
         windows = {layer.window for layer in stack.layers}
-        self.masks = {w: causal_mask(t, w, like) for w in windows}
-
-
-def causal_mask(t: int, window: int, like: "torch.Tensor") -> "torch.Tensor":
-    """What is added to cosines (t, t): 0 where a query sees a key, -inf elsewhere."""
-    import torch
-
-    where = torch.arange(t, device=like.device)
-    behind = where[:, None] - where
-    hidden_ = behind < 0
-    if window:
-        hidden_ |= behind >= window
-    return torch.zeros(t, t, dtype=like.dtype, device=like.device).masked_fill_(hidden_, -torch.inf)
+        # a card's kernels know by themselves that a query sees all keys before it
+        known = like.is_cuda and not stack.softcap and not shared
+        self.masks = {
+            window: None if known and not 0 < window < t else causal_mask(t, window, like)
+            for window in windows
+        }
 
 
 def attend(reading: Reading, layer: Layer, x: "torch.Tensor") -> None:
-    """Add a layer's attention to the stream (shared + b own, d), in place."""
+    """Add a layer's attention to the stream (shared + b (t - shared), d), in place."""
     import torch
 
     stack, c, b = reading.stack, reading.shared, reading.b
     made = torch.nn.functional.linear(unit_rms(x, stack.eps), layer.qkv, layer.qkv_bias)
-    q, k, v = heads_of(stack, layer, made, reading.tables[layer.rope])
+    qkv = heads_of(stack, layer, made, reading.tables[layer.rope])
     mask = reading.masks[layer.window]
-    mixed = torch.empty(len(x), stack.heads * stack.width, dtype=x.dtype, device=x.device)
-    if c:
-        mixed[:c] = _mixed(stack, q[None, :c], k[None, :c], v[None, :c], mask[:c, :c])
-        k, v = (
-            torch.cat([y[:c].expand(b, *y[:c].shape), y[c:].view(b, -1, *y.shape[1:])], 1)
-            for y in (k, v)
-        )
-        q, mask = q[c:].view(b, -1, *q.shape[1:]), mask[c:]
+    q, k, v = (y[c:].view(b, -1, *y.shape[1:]) for y in qkv)
+    if mask is None or not c:
+        mixed = attention(stack, q, k, v, mask)
     else:
-        q, k, v = (y.view(b, -1, *y.shape[1:]) for y in (q, k, v))
-    mixed[c:] = _mixed(stack, q, k, v, mask)
+        first = attention(stack, qkv[0][None, :c], qkv[1][None, :c], qkv[2][None, :c], mask[:c, :c])
+        k, v = (
+            torch.cat([y[:c].expand(b, *y[:c].shape), own], 1)
+            for y, own in zip(qkv[1:], (k, v), strict=True)
+        )
+        mixed = _cat([first, attention(stack, q, k, v, mask[c:])])
     add(x, mixed, layer.out, layer.out_bias, layer.after_attention, stack.eps)
 
 
@@ -103,49 +113,6 @@ def heads_of(
     if table is not None:
         q, k = rotated(q, *table), rotated(k, *table)
     return q, k, v
-
-
-def _mixed(
-    stack: Stack, q: "torch.Tensor", k: "torch.Tensor", v: "torch.Tensor", mask: "torch.Tensor"
-) -> "torch.Tensor":
-    """Values mixed by attention, (b t, h w): q (b, t, h, w), k and v (b, s, kv, w), mask (t, s)."""
-    import torch
-
-    q, k, v = (y.transpose(1, 2) for y in (q, k, v))
-    if stack.softcap or (q.dtype == torch.bfloat16 and q.device.type == "cpu"):
-        found = blocked_attention(stack, q, k, v, mask)
-    else:
-        found = torch.nn.functional.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, scale=stack.scale, enable_gqa=True
-        )
-    return found.transpose(1, 2).reshape(-1, stack.heads * stack.width)
-
-
-def blocked_attention(
-    stack: Stack, q: "torch.Tensor", k: "torch.Tensor", v: "torch.Tensor", mask: "torch.Tensor"
-) -> "torch.Tensor":
-    """Attention by plain products, `QUERIES` queries at a time, keys behind them left out.
-
-    q (b, h, t, w), k and v (b, kv, s, w), mask (t, s) added to the cosines; (b, h, t, w). The heads
-    that share keys stand below each other, so that each product is large.
-    """
-    import torch
-
-    b, h, t, w = q.shape
-    kv, s = k.shape[1], k.shape[2]
-    out = torch.empty_like(q, memory_format=torch.contiguous_format)
-    q = q * stack.scale
-    for start in range(0, t, QUERIES):
-        end = min(start + QUERIES, t)
-        seen = s - t + end
-        rows = q[:, :, start:end].reshape(b, kv, -1, w)
-        z = (rows @ k[:, :, :seen].mT).view(b, h, end - start, seen)
-        if stack.softcap:
-            z = z.div_(stack.softcap).tanh_().mul_(stack.softcap)
-        p = z.add_(mask[start:end, :seen]).softmax(-1)
-        mixed = p.view(b, kv, -1, seen) @ v[:, :, :seen]
-        out[:, :, start:end] = mixed.view(b, h, end - start, w)
-    return out
 
 
 def mlp(stack: Stack, layer: Layer, x: "torch.Tensor") -> None:

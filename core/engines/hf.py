@@ -1,8 +1,4 @@
-"""The transformers engine: one forward pass gives NLL and entropy of every response token.
-
-Batches are padded on the right and need no mask: under causal attention no real token sees
-a pad. The head runs on response positions only, in vocabulary blocks.
-"""
+"""The transformers engine: a causal language model, and which of its parts take the fast path."""
 
 import logging
 from collections.abc import Sequence
@@ -15,10 +11,10 @@ from numpy.typing import NDArray
 from core import adapters
 from core.domain import IntN, Sample
 from core.engines import Pooling, Sampling, Sketch, Text, Wording
-from core.engines.batches import pad, token_batches
-from core.engines.body import hidden
+from core.engines.batches import shared_start
+from core.engines.body import last_states
 from core.engines.hardware import DTYPES, Precision
-from core.engines.logits import ROWS, VOCAB, head_blocks, nll_entropy
+from core.engines.logits import Head
 from core.engines.stack import Stack, stack_of
 from core.engines.tokens import encoded, tokenizer_key
 from core.engines.weights import load_model, unloadable
@@ -96,28 +92,34 @@ class HFEngine:
         return token_weights(self.tokenizer)
 
     @cached_property
-    def blocked_head(self) -> bool:
-        """Whether hidden states times the output matrix are this model's logits.
+    def head(self) -> Head | None:
+        """The output matrix, if hidden states times it are this model's logits.
 
-        Asked of the model itself on a few tokens: scales and unusual heads of some
-        architectures need the plain path. A soft cap hardly shows on small logits, so the
-        config is asked for it.
+        Asked of the model itself on a few tokens: some architectures do more. A soft cap hardly
+        shows on small logits, so the config is asked for it.
         """
         import torch
 
-        head = self.model.get_output_embeddings()
-        body = self.model.base_model
-        if head is None or body is self.model:
-            return False
-        if getattr(self.model.config.get_text_config(), "final_logit_softcapping", None):
-            return self._plain_path()
+        output, body = self.model.get_output_embeddings(), self.model.base_model
+        if output is None or body is self.model:
+            self._plain_path("its head is unusual")
+            return None
+        cap = getattr(self.model.config.get_text_config(), "final_logit_softcapping", None)
+        head = Head(output.weight, getattr(output, "bias", None), float(cap or 0.0))
         ids = torch.arange(3, 11, device=self.precision.device)[None]
         with torch.inference_mode():
             hidden = body(ids, use_cache=False).last_hidden_state[0]
-            ours = torch.cat(list(head_blocks(hidden, head.weight, _bias(head))), 1).float()
+            ours = torch.cat(list(head.blocks(hidden)), 1).float()
             theirs = self.model(ids, use_cache=False).logits[0].float()
         same = ours.shape == theirs.shape and torch.allclose(ours, theirs, rtol=0.02, atol=0.1)
-        return same or self._plain_path()
+        if not same:
+            self._plain_path("its head is unusual")
+        return head if same else None
+
+    @property
+    def blocked_head(self) -> bool:
+        """Whether logits are hidden states times the output matrix and nothing else."""
+        return self.head is not None and not self.head.cap
 
     @cached_property
     def stack(self) -> Stack | None:
@@ -134,7 +136,7 @@ class HFEngine:
             if found is None:
                 self._plain_path("its layers are of a kind of their own")
                 return None
-            ours = hidden(found, ids)
+            ours = last_states(found, ids)
         tolerance = 1e-3 if theirs.dtype == torch.float32 else 0.1
         if torch.dist(ours.float(), theirs.float()) <= tolerance * theirs.float().norm():
             return found
@@ -142,10 +144,23 @@ class HFEngine:
         self._plain_path("its layers differ from what their names say")
         return None
 
-    def _plain_path(self, why: str = "its head is unusual") -> bool:
-        """Say once why this model takes longer; False."""
+    def _plain_path(self, why: str) -> None:
+        """Say once why this model takes longer."""
         log.warning("%s: %s, using the plain path", self.checkpoint.name, why)
-        return False
+
+    def states(self, tokens: "torch.Tensor", shared: int = 0) -> "torch.Tensor":
+        """Last hidden states (b, t - shared, d) of token rows (b, t) padded on the right.
+
+        The first `shared` tokens are the same in all rows, and are left out.
+        """
+        if self.stack is not None:
+            return last_states(self.stack, tokens, shared)
+        found: torch.Tensor = self.model.base_model(tokens, use_cache=False).last_hidden_state
+        return found[:, shared:]
+
+    def shared_start(self, rows: Sequence[NDArray[np.int64]]) -> int:
+        """How many tokens `states` may read once for all rows; on a card that would not pay."""
+        return shared_start(rows) if self.precision.device == "cpu" else 0
 
     def lengths(self, samples: Sequence[Sample], template: Template) -> IntN:
         """See `Engine.lengths`."""
@@ -184,22 +199,9 @@ class HFEngine:
         self, samples: Sequence[Sample], template: Template, max_tokens: int
     ) -> dict[str, NDArray[Any]]:
         """See `Engine.token_stats`."""
-        tokens = self.encoded(samples, template)
-        n_tokens = np.array([int(e.scored.sum()) for e in tokens], np.int64)
-        lengths = np.array([len(e) for e in tokens], np.int64)
-        over_long = lengths > min(max_tokens, self.limit)
-        nll = np.full(len(samples), np.nan)
-        entropy = np.full(len(samples), np.nan)
-        rows = np.flatnonzero(~over_long & (n_tokens > 0))
-        for batch in token_batches(rows, lengths, self.batch_tokens):
-            nll[batch], entropy[batch] = self._means([tokens[i] for i in batch])
-        return {
-            "nll": nll,
-            "entropy": entropy,
-            "n_tokens": n_tokens,
-            "over_long": over_long,
-            "vocabulary": np.full(len(samples), self.vocabulary),
-        }
+        from core.engines.reading import token_stats
+
+        return token_stats(self, samples, template, max_tokens)
 
     def answer_token(
         self, samples: Sequence[Sample], wording: Wording, max_tokens: int
@@ -258,49 +260,3 @@ class HFEngine:
         from core.engines.token_heat import token_heat
 
         return token_heat(self, sample, template, max_tokens)
-
-    def _means(self, batch: Sequence[Encoded]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Mean NLL and entropy of each sample of one batch."""
-        counts = np.array([int(e.scored[1:].sum()) for e in batch], np.int64)
-        row = np.repeat(np.arange(len(batch)), counts)
-        # float64 sums, so that a long answer's mean does not depend on the order of adding
-        nll, entropy = (np.bincount(row, x, len(batch)) / counts for x in self.per_token(batch))
-        return nll, entropy
-
-    def per_token(self, batch: Sequence[Encoded]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """NLL and entropy of all scored tokens of one batch, sample after sample, float64."""
-        import torch
-
-        ids, scored = pad(batch)
-        tokens = torch.from_numpy(ids).to(self.precision.device)
-        mask = torch.from_numpy(scored[:, 1:]).to(self.precision.device)
-        targets = tokens[:, 1:][mask]  # token t+1 is predicted at position t
-        with torch.inference_mode():
-            nll, entropy = self._stats(tokens, mask, targets)
-        return nll.double().cpu().numpy(), entropy.double().cpu().numpy()
-
-    def _stats(
-        self, tokens: "torch.Tensor", mask: "torch.Tensor", targets: "torch.Tensor"
-    ) -> "tuple[torch.Tensor, torch.Tensor]":
-        """NLL and entropy of all scored positions of a batch, flattened."""
-        import torch
-
-        if self.blocked_head:
-            head = self.model.get_output_embeddings()
-            hidden = self.model.base_model(tokens, use_cache=False).last_hidden_state
-            rows = hidden[:, :-1][mask]
-            parts = [
-                nll_entropy(head_blocks(h, head.weight, _bias(head)), y)
-                for h, y in zip(rows.split(ROWS), targets.split(ROWS), strict=True)
-            ]
-        else:
-            logits = self.model(tokens, use_cache=False).logits[:, :-1][mask]
-            parts = [
-                nll_entropy(z.split(VOCAB, 1), y)
-                for z, y in zip(logits.split(ROWS), targets.split(ROWS), strict=True)
-            ]
-        return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
-
-
-def _bias(head: Any) -> Any:
-    return getattr(head, "bias", None)

@@ -6,6 +6,7 @@ so no array of (positions, vocabulary) is ever needed.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -59,10 +60,23 @@ def nll_entropy(
     return surprise + log_total, (log_total - spread / total).clamp_(min=0)
 
 
-def head_blocks(
-    hidden: "torch.Tensor", weight: "torch.Tensor", bias: "torch.Tensor | None"
-) -> "Iterator[torch.Tensor]":
-    """Yield (r, VOCAB) logits of `hidden` (r, d) under a head `weight` (V, d), in its format."""
-    for start in range(0, len(weight), VOCAB):
-        block = hidden @ weight[start : start + VOCAB].to(hidden.dtype).T
-        yield block if bias is None else block + bias[start : start + VOCAB]
+@dataclass(frozen=True)
+class Head:
+    """The output matrix `weight` (V, d), `bias` (V,) or None, and a soft cap on logits, 0 for none.
+
+    A cap makes z into cap * tanh(z / cap).
+    """
+
+    weight: "torch.Tensor"
+    bias: "torch.Tensor | None" = None
+    cap: float = 0.0
+
+    def blocks(self, hidden: "torch.Tensor") -> "Iterator[torch.Tensor]":
+        """Yield (r, VOCAB) logits of `hidden` (r, d), in its number format."""
+        import torch
+
+        for start in range(0, len(self.weight), VOCAB):
+            rows = slice(start, start + VOCAB)
+            bias = None if self.bias is None else self.bias[rows].to(hidden.dtype)
+            block = torch.nn.functional.linear(hidden, self.weight[rows].to(hidden.dtype), bias)
+            yield block.div_(self.cap).tanh_().mul_(self.cap) if self.cap else block

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from core.domain import Sample
 from core.engines import Pooling, Text
 from core.engines.batches import token_batches
+from core.engines.body import mean_states
 from core.engines.hf import HFEngine
 from core.errors import ModelError
 from core.templates import before_last_response, transcripts
@@ -162,17 +163,17 @@ def _pooled(
 
 def _states(engine: HFEngine, tokens: "torch.Tensor", pooling: Pooling) -> "torch.Tensor":
     """The hidden states that a pooling reads, (b, T, d) float32."""
-    last = pooling.layers == (-1,)
-    found = engine.model.base_model(tokens, use_cache=False, output_hidden_states=not last)
-    if last:
-        return mean_layers([found.last_hidden_state], (0,))
-    states = found.hidden_states
-    outside = [k for k in pooling.layers if not -len(states) <= k < len(states)]
-    if outside:
-        what = f"has {len(states)} hidden states, the embeddings among them"
+    if pooling.layers == (-1,):
+        return engine.states(tokens).float()
+    n = engine.config.num_hidden_layers + 1
+    if any(not -n <= k < n for k in pooling.layers):
+        what = f"has {n} hidden states, the embeddings among them"
         do = "Choose layers that it has."
         raise ModelError(engine.checkpoint.name, what, got=pooling.layers, do=do)
-    return mean_layers(states, pooling.layers)
+    if engine.stack is not None:
+        return mean_states(engine.stack, tokens, [k % n for k in pooling.layers])
+    found = engine.model.base_model(tokens, use_cache=False, output_hidden_states=True)
+    return mean_layers(found.hidden_states, pooling.layers)
 
 
 def _weights(

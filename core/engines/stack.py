@@ -91,11 +91,13 @@ def stack_of(model: Any) -> Stack | None:
     if config.model_type not in FAMILIES or any(_strange(layer) for layer in body.layers):
         return None
     first = body.layers[0].self_attn
-    with torch.no_grad():
+    # tensors of inference mode could not be trained through later
+    with torch.inference_mode(False), torch.no_grad():
         layers = tuple(_layer(layer, config, number) for number, layer in enumerate(body.layers))
+        norm = _weight(body.norm)
     return Stack(
         layers,
-        _weight(body.norm),
+        norm,
         float(config.rms_norm_eps),
         config.num_attention_heads,
         config.num_key_value_heads,

@@ -11,6 +11,7 @@ from core.templates import Encoded, Template
 
 if TYPE_CHECKING:
     from core.engines.hf import HFEngine
+from core.engines.reading import per_token
 
 BROKEN = "\ufffd"  # what a decoder makes of a character of which a part is missing
 
@@ -29,7 +30,7 @@ def token_heat(
             "nll": empty,
             "entropy": empty,
         }
-    nll, entropy = engine.per_token([encoded])
+    nll, entropy = per_token(engine, [encoded])
     texts = [text for ids in runs for text in pieces(ids, engine.tokenizer)]
     turn = np.repeat(np.arange(len(runs)), [len(ids) for ids in runs])
     return {"text": np.array(texts, object), "turn": turn, "nll": nll, "entropy": entropy}
