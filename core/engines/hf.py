@@ -137,8 +137,9 @@ class HFEngine:
                 self._plain_path("its layers are of a kind of their own")
                 return None
             ours = last_states(found, ids)
-        tolerance = 1e-3 if theirs.dtype == torch.float32 else 0.1
-        if torch.dist(ours.float(), theirs.float()) <= tolerance * theirs.float().norm():
+        apart = (ours - theirs).float().norm(dim=-1) / theirs.float().norm(dim=-1)
+        # the first tokens' outlier features move far by one rounding of bfloat16, in any order
+        if apart.max() <= 1e-3 if theirs.dtype == torch.float32 else apart.median() <= 0.1:
             return found
         del self.model  # its norms are folded: read it anew
         self._plain_path("its layers differ from what their names say")
