@@ -215,7 +215,6 @@ class Pass:
         wanted: Container[str],
     ) -> "torch.Tensor":
         """The gradient (r, (h + 2 kv) w) of what `qkv` made."""
-        import torch
 
         h, kv = self.stack.heads, self.stack.kv_heads
         dy = _through(kept.after_attention, layer.after_attention, dx)
@@ -238,7 +237,9 @@ class Pass:
         return made.view(len(dx), -1)
 
 
-def _through(unit_: Unit | None, weight: "torch.Tensor | None", dy: "torch.Tensor") -> "torch.Tensor":
+def _through(
+    unit_: Unit | None, weight: "torch.Tensor | None", dy: "torch.Tensor"
+) -> "torch.Tensor":
     """Back through a norm after a product; the gradient as it came where there is none."""
     import torch
 

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from core.adapters import Adapter
 from core.domain import IntN, Sample
 from core.engines import Sketch
-from core.engines.batches import pad, token_batches
-from core.engines.hf import HFEngine
 from core.engines.backward import Pass
+from core.engines.batches import pad, token_batches
 from core.engines.forming import Former
-from core.engines.head import Head, through_head
+from core.engines.head import through_head
+from core.engines.hf import HFEngine
+from core.engines.logits import Head
 from core.engines.pieces import SLACK, Piece, cut, lay
 from core.engines.places import known, places
 from core.engines.sketch import Sketcher, sketcher
@@ -98,14 +99,7 @@ def sketched(
 
 def fast(engine: HFEngine) -> bool:
     """Whether layers and head are such that their gradients are written down here."""
-    if not known(engine.adapter.modules):
-        return False
-    return engine.stack is not None and (bool(_cap(engine)) or engine.blocked_head)
-
-
-def _cap(engine: HFEngine) -> float:
-    """The soft cap of the logits."""
-    return float(getattr(engine.config, "final_logit_softcapping", None) or 0.0)
+    return known(engine.adapter.modules) and engine.stack is not None and engine.head is not None
 
 
 def by_hand(
@@ -117,15 +111,13 @@ def by_hand(
     """
     import torch
 
-    device, stack = engine.precision.device, engine.stack
-    assert stack is not None, "asked by `fast`"
+    device, stack, head = engine.precision.device, engine.stack, engine.head
+    assert stack is not None and head is not None, "asked by `fast`"
     pieces = cut(np.array([len(e) for e in batch]), SLACK if device == "cpu" else 1.0)
     ids, scored, owner = lay(batch, pieces)
     counts = np.bincount(owner[scored], minlength=len(batch))
     at = np.flatnonzero(scored)
     former = Former(engine.adapter, pieces, into, adam)
-    head = engine.model.get_output_embeddings()
-    head = Head(head.weight, getattr(head, "bias", None), _cap(engine))
     with torch.no_grad():
         found = Pass(stack, torch.from_numpy(ids).to(device), pieces)
         rows = torch.from_numpy(at - 1).to(device)  # a token is predicted by the one before it
@@ -166,17 +158,17 @@ def by_taps(
     tokens = torch.from_numpy(ids).to(device)
     mask = torch.from_numpy(scored[:, 1:]).to(device)
     share = torch.from_numpy((1 / counts)[row]).float().to(device)
-    blocked = engine.blocked_head  # asks the model, so before the taps listen
+    head = engine.head  # asks the model, so before the taps listen
     former = Former(engine.adapter, [Piece(0, 0, *ids.shape)], into, adam)
     with torch.enable_grad(), Taps(engine.model, former):
-        nll = _backward(engine.model, blocked, tokens, mask, share)
+        nll = _backward(engine.model, head, tokens, mask, share)
     summed = np.bincount(row, nll.double().cpu().numpy(), len(batch))
     return former.sketch(), former.norm(), summed / counts
 
 
 def _backward(
     model: Any,
-    blocked_head: bool,
+    head: Head | None,
     tokens: "torch.Tensor",
     mask: "torch.Tensor",
     share: "torch.Tensor",
@@ -185,11 +177,9 @@ def _backward(
     import torch
 
     targets = tokens[:, 1:][mask]  # token t+1 is predicted at position t
-    if blocked_head:
+    if head is not None:
         hidden = model.base_model(tokens, use_cache=False).last_hidden_state
         rows = hidden[:, :-1][mask]
-        own = model.get_output_embeddings()
-        head = Head(own.weight, getattr(own, "bias", None))
         nll, gradient = through_head(head, rows.detach(), targets, share)
         rows.backward(gradient)  # type: ignore[no-untyped-call]
         return nll

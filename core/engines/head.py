@@ -9,33 +9,14 @@ the same where the model is sure. A block with larger logits rescales what is th
 are capped, z = cap tanh(y / cap), each e_v counts 1 - (z_v / cap)^2 in the gradient.
 """
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from core.engines.logits import Head
 
 if TYPE_CHECKING:
     import torch
 
 ROWS = 768  # positions at a time: enough to read the matrix seldom
-VOCAB = 2048  # logits of a position at a time
-
-
-class Head(NamedTuple):
-    """What makes logits of hidden states: `weight` (V, d), `bias` (V,), a soft `cap` or 0."""
-
-    weight: "torch.Tensor"
-    bias: "torch.Tensor | None" = None
-    cap: float = 0.0
-
-    def logits(self, hidden: "torch.Tensor", start: int) -> "torch.Tensor":
-        """Of `VOCAB` tokens from `start` on, (r, VOCAB)."""
-        import torch
-
-        bias = None if self.bias is None else self.bias[start : start + VOCAB]
-        z = torch.nn.functional.linear(hidden, self.weight[start : start + VOCAB], bias)
-        return self.capped(z)
-
-    def capped(self, z: "torch.Tensor") -> "torch.Tensor":
-        """The soft cap, in place."""
-        return z.div_(self.cap).tanh_().mul_(self.cap) if self.cap else z
 
 
 def through_head(
@@ -58,13 +39,17 @@ def _some(
 
     target = head.weight[y].float()
     own = torch.linalg.vecdot(h.float(), target)[:, None]  # z_y (r, 1)
-    own = head.capped(own if head.bias is None else own + head.bias[y].float()[:, None])
+    if head.bias is not None:
+        own += head.bias[y].float()[:, None]
+    if head.cap:
+        own = own.div_(head.cap).tanh_().mul_(head.cap)
     top = own.to(h.dtype).float()
     others = torch.zeros_like(own)  # S
     pulled = torch.zeros_like(target)  # sum of e_v W_v
-    for start in range(0, len(head.weight), VOCAB):
-        z = head.logits(h, start)
-        inside = ((y >= start) & (y < start + VOCAB)).nonzero()[:, 0]
+    start = 0
+    for z in head.blocks(h):
+        end = start + z.shape[1]
+        inside = ((y >= start) & (y < end)).nonzero()[:, 0]
         z[inside, y[inside] - start] = -torch.inf
         slope = 1 - (z / head.cap).clamp_(min=-1).square_() if head.cap else None
         new = torch.maximum(top, z.amax(1, keepdim=True).float())
@@ -73,7 +58,8 @@ def _some(
         e = z.sub_(new.to(z.dtype)).exp_()
         others.mul_(shrink).add_(e.sum(1, keepdim=True, dtype=torch.float32))
         e = e if slope is None else e.mul_(slope)
-        _add_product(pulled.mul_(shrink), e, head.weight[start : start + VOCAB])
+        _add_product(pulled.mul_(shrink), e, head.weight[start:end])
+        start = end
     itself = torch.sub(own, top).exp_()  # 1 where no token is likelier
     nll = torch.log1p(itself - 1 + others) + top - own
     back = others * (1 - (own / head.cap).square_()) if head.cap else others
