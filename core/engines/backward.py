@@ -1,58 +1,25 @@
 """A forward pass of a `Stack` that keeps what its gradient needs, and the way back, by hand.
 
 The weights are frozen, so only gradients of activations are needed, written dx here. With a
-product y = x W^T: dx = dy W. With y = x s, s = 1 / rms(x): dx = s (dy - y mean(y dy)). With
-y = act(a) u: du = dy act(a) and da = dy u act'(a). What was turned by an angle goes back by minus
-the angle. Attention is in `core.engines.attending`. Tokens of all samples stand one below the
-other, (r, d).
+product y = x W^T: dx = dy W. With y = act(a) u: du = dy act(a) and da = dy u act'(a). What was
+turned by an angle goes back by minus the angle. Norms are in `core.engines.units`, attention is in
+`core.engines.attending`. Tokens of all samples stand one below the other, (r, d).
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from core.engines import attending
 from core.engines.attending import Heads
 from core.engines.body import rotated
 from core.engines.pieces import Piece
+from core.engines.places import Take
 from core.engines.stack import Layer, Stack
+from core.engines.units import Unit, through, unit
 
 if TYPE_CHECKING:
     import torch
-
-
-class Take(Protocol):
-    """Is given what goes in and out of the products of each layer, on the way back."""
-
-    def __call__(self, layer: int, product: str, x: "torch.Tensor", g: "torch.Tensor") -> None:
-        """`product` is qkv, out, gate_up or down; `x` (r, in) as it reads it, less the folded norm;
-        `g` (r, out) the gradient of what it made.
-        """
-        ...
-
-
-@dataclass
-class Unit:
-    """x / rms(x): the rows `y` (..., d), and what they were multiplied by (..., 1)."""
-
-    y: "torch.Tensor"
-    scale: "torch.Tensor"
-
-    def backward(self, dy: "torch.Tensor", dx: "torch.Tensor") -> None:
-        """Add the gradient of x to `dx`, in place."""
-        import torch
-
-        along = torch.linalg.vecdot(self.y, dy).div_(self.y.shape[-1])[..., None]
-        dx.addcmul_(dy, self.scale).addcmul_(self.y, along.mul_(self.scale), value=-1)
-
-
-def unit(x: "torch.Tensor", eps: float) -> Unit:
-    """Rows over the root of their mean square, which is taken in float32."""
-    import torch
-
-    norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
-    scale = norm.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
-    return Unit(torch.mul(x, scale, out=torch.empty_like(x)), scale.to(x.dtype))
 
 
 @dataclass
@@ -165,60 +132,48 @@ class Pass:
         self.stream.addcmul_(made.y, after)
         return made
 
-    def backward(self, dx: "torch.Tensor", take: Take, wanted: Container[str], end: int) -> None:
-        """Go back with the gradient of the stream (r, d), down to what `qkv` of layer `end` made.
+    def backward(self, dx: "torch.Tensor", take: Take) -> None:
+        """Go back with the gradient of the stream (r, d), to the lowest layer that `take` wants.
 
-        `take` is called for the `wanted` products. The pass is used up by this.
+        The pass is used up by this.
         """
-        for number in reversed(range(end, len(self.stack.layers))):
+        for number in reversed(range(take.end, len(self.stack.layers))):
             layer, kept = self.stack.layers[number], self.kept.pop()
-            self._mlp_back(number, layer, kept, dx, take, wanted)
-            made = self._attention_back(number, layer, kept, dx, take, wanted)
-            if "qkv" in wanted:
+            self._mlp_back(number, layer, kept, dx, take)
+            made = self._attention_back(number, layer, kept, dx, take)
+            if "qkv" in take.wanted:
                 take(number, "qkv", kept.before.y, made)
-            if number > end:
+            if number > take.end:
                 kept.before.backward(made @ layer.qkv, dx)
 
     def _mlp_back(
-        self,
-        number: int,
-        layer: Layer,
-        kept: Kept,
-        dx: "torch.Tensor",
-        take: Take,
-        wanted: Container[str],
+        self, number: int, layer: Layer, kept: Kept, dx: "torch.Tensor", take: Take
     ) -> None:
         import torch
 
-        dy = _through(kept.after_mlp, layer.after_mlp, dx)
+        dy = through(kept.after_mlp, layer.after_mlp, dx)
         gate, up = kept.made.chunk(2, 1)
         with torch.enable_grad():
             a = gate.detach().requires_grad_()
             acted = self.stack.activation(a)
-        if "down" in wanted:
+        if "down" in take.wanted:
             take(number, "down", acted.detach() * up, dy)
         inner = dy @ layer.down
         (d_gate,) = torch.autograd.grad(acted, a, inner * up)
         torch.mul(inner, acted.detach(), out=up)  # in place of what was kept
         gate.copy_(d_gate)
-        if "gate_up" in wanted:
+        if "gate_up" in take.wanted:
             take(number, "gate_up", kept.between.y, kept.made)
         kept.between.backward(kept.made @ layer.gate_up, dx)
 
     def _attention_back(
-        self,
-        number: int,
-        layer: Layer,
-        kept: Kept,
-        dx: "torch.Tensor",
-        take: Take,
-        wanted: Container[str],
+        self, number: int, layer: Layer, kept: Kept, dx: "torch.Tensor", take: Take
     ) -> "torch.Tensor":
         """The gradient (r, (h + 2 kv) w) of what `qkv` made."""
 
         h, kv = self.stack.heads, self.stack.kv_heads
-        dy = _through(kept.after_attention, layer.after_attention, dx)
-        if "out" in wanted:
+        dy = through(kept.after_attention, layer.after_attention, dx)
+        if "out" in take.wanted:
             take(number, "out", kept.mixed, dy)
         mixed = dy @ layer.out
         made = mixed.new_empty(len(dx), h + 2 * kv, self.stack.width)
@@ -231,20 +186,6 @@ class Pass:
         both = made[:, : h + kv]
         if (table := self.tables[layer.rope]) is not None:
             both.copy_(rotated(both, table[0], -table[1]))
-        if kept.normed is not None:
-            dy = both * self._head_norm(layer)
-            kept.normed.backward(dy, both.zero_())
+        if (weight := self._head_norm(layer)) is not None and kept.normed is not None:
+            kept.normed.backward(both * weight, both.zero_())
         return made.view(len(dx), -1)
-
-
-def _through(
-    unit_: Unit | None, weight: "torch.Tensor | None", dy: "torch.Tensor"
-) -> "torch.Tensor":
-    """Back through a norm after a product; the gradient as it came where there is none."""
-    import torch
-
-    if unit_ is None or weight is None:
-        return dy
-    dx = torch.zeros_like(dy)
-    unit_.backward(dy * weight, dx)
-    return dx

@@ -22,6 +22,7 @@ from core.engines.sketch import Sketcher
 if TYPE_CHECKING:
     import torch
 
+Formed = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]  # sketch, norm, NLL
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8  # EPSILON inside the root, no bias correction (LESS)
 CACHED = 2**17  # numbers of gradients on a processor at once
 

@@ -7,7 +7,9 @@ attention no gradient reaches a pad on the right. Evaluation mode, without dropo
 later code leaves it on).
 """
 
+import logging
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,20 +19,20 @@ from core.adapters import Adapter
 from core.domain import IntN, Sample
 from core.engines import Sketch
 from core.engines.backward import Pass
-from core.engines.batches import pad, token_batches
-from core.engines.forming import Former
+from core.engines.batches import token_batches
+from core.engines.forming import Formed, Former
 from core.engines.head import through_head
 from core.engines.hf import HFEngine
-from core.engines.logits import Head
-from core.engines.pieces import SLACK, Piece, cut, lay
-from core.engines.places import known, places
+from core.engines.pieces import SLACK, cut, lay
+from core.engines.places import Take, known
 from core.engines.sketch import Sketcher, sketcher
-from core.engines.stack import Stack
-from core.engines.taps import Taps
+from core.engines.taps import by_taps
 from core.templates import Encoded, Template, encode
 
 if TYPE_CHECKING:
-    import torch
+    pass
+
+log = logging.getLogger(__name__)
 
 BATCH_TOKENS = 8192  # padded tokens in one backward pass, which keeps all activations
 
@@ -85,26 +87,29 @@ def _batches(rows: IntN, lengths: IntN, budget: int, most: int) -> Iterator[IntN
             yield batch[start : start + most]
 
 
-def sketched(
-    engine: HFEngine, batch: Sequence[Encoded], into: Sketcher, adam: bool
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]:
+def sketched(engine: HFEngine, batch: Sequence[Encoded], into: Sketcher, adam: bool) -> Formed:
     """Sketch (b, width) of each sample's gradient or Adam direction, raw norm (b,), NLL (b,)."""
     order = np.argsort([-len(e) for e in batch], kind="stable")
     by_length = [batch[k] for k in order]
-    found = (by_hand if fast(engine) else by_taps)(engine, by_length, into, adam)
+    total, norm, nll = (by_hand if fast(engine) else by_taps)(engine, by_length, into, adam)
     back = np.argsort(order)
-    total, norm, nll = (x[back] for x in found)
-    return total, norm, nll
+    return total[back], norm[back], nll[back]
 
 
 def fast(engine: HFEngine) -> bool:
-    """Whether layers and head are such that their gradients are written down here."""
-    return known(engine.adapter.modules) and engine.stack is not None and engine.head is not None
+    """Whether layers and head are such that their gradient is written down here."""
+    if not known(engine.adapter.modules):
+        _say_plain(engine.checkpoint.name)
+        return False
+    return engine.head is not None and engine.stack is not None
 
 
-def by_hand(
-    engine: HFEngine, batch: Sequence[Encoded], into: Sketcher, adam: bool
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]:
+@cache
+def _say_plain(name: str) -> None:
+    log.warning("%s: its adapted layers are unusual, using the plain path", name)
+
+
+def by_hand(engine: HFEngine, batch: Sequence[Encoded], into: Sketcher, adam: bool) -> Formed:
     """See `sketched`, with a gradient of the layers that is written down here.
 
     Samples come longest first.
@@ -112,7 +117,8 @@ def by_hand(
     import torch
 
     device, stack, head = engine.precision.device, engine.stack, engine.head
-    assert stack is not None and head is not None, "asked by `fast`"
+    assert stack is not None, "asked by `fast`"
+    assert head is not None, "asked by `fast`"
     pieces = cut(np.array([len(e) for e in batch]), SLACK if device == "cpu" else 1.0)
     ids, scored, owner = lay(batch, pieces)
     counts = np.bincount(owner[scored], minlength=len(batch))
@@ -128,62 +134,6 @@ def by_hand(
         dx, part = torch.zeros_like(found.stream), torch.zeros_like(gradient)
         last.backward(gradient * stack.norm, part)
         dx[rows] = part
-        _form(stack, found, dx, former)
+        found.backward(dx, Take(stack, former))
     summed = np.bincount(owner[at], nll.double().cpu().numpy(), len(batch))
     return former.sketch(), former.norm(), summed / counts
-
-
-def _form(stack: Stack, found: Pass, dx: "torch.Tensor", former: Former) -> None:
-    """Go back through the layers, and form the gradients of the adapted ones."""
-    there = places(stack, former.adapter.modules)
-
-    def take(layer: int, product: str, x: "torch.Tensor", g: "torch.Tensor") -> None:
-        for place in there.get((layer, product), ()):
-            former.form(place.name, x, g[:, place.columns], place.norm)
-
-    wanted = {product for _, product in there}
-    found.backward(dx, take, wanted, min(layer for layer, _ in there))
-
-
-def by_taps(
-    engine: HFEngine, batch: Sequence[Encoded], into: Sketcher, adam: bool
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]:
-    """See `sketched`, with the gradient of any model by autograd."""
-    import torch
-
-    ids, scored = pad(batch)
-    counts = scored[:, 1:].sum(1)
-    row = np.repeat(np.arange(len(batch)), counts)
-    device = engine.precision.device
-    tokens = torch.from_numpy(ids).to(device)
-    mask = torch.from_numpy(scored[:, 1:]).to(device)
-    share = torch.from_numpy((1 / counts)[row]).float().to(device)
-    head = engine.head  # asks the model, so before the taps listen
-    former = Former(engine.adapter, [Piece(0, 0, *ids.shape)], into, adam)
-    with torch.enable_grad(), Taps(engine.model, former):
-        nll = _backward(engine.model, head, tokens, mask, share)
-    summed = np.bincount(row, nll.double().cpu().numpy(), len(batch))
-    return former.sketch(), former.norm(), summed / counts
-
-
-def _backward(
-    model: Any,
-    head: Head | None,
-    tokens: "torch.Tensor",
-    mask: "torch.Tensor",
-    share: "torch.Tensor",
-) -> "torch.Tensor":
-    """Send the gradient of sum(share * NLL) through the body; returns the NLL of each position."""
-    import torch
-
-    targets = tokens[:, 1:][mask]  # token t+1 is predicted at position t
-    if head is not None:
-        hidden = model.base_model(tokens, use_cache=False).last_hidden_state
-        rows = hidden[:, :-1][mask]
-        nll, gradient = through_head(head, rows.detach(), targets, share)
-        rows.backward(gradient)  # type: ignore[no-untyped-call]
-        return nll
-    logits = model(tokens, use_cache=False).logits[:, :-1][mask]
-    nll = torch.nn.functional.cross_entropy(logits.float(), targets, reduction="none")
-    (nll * share).sum().backward()  # type: ignore[no-untyped-call]
-    return nll.detach()

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from core.engines.forming import Former
 from core.engines.stack import Stack
 
 if TYPE_CHECKING:
@@ -54,3 +55,22 @@ def places(stack: Stack, modules: Sequence[str]) -> dict[tuple[int, str], list[P
         place = Place(name, columns.get(match[2], slice(None)), norm)
         found[number, product].append(place)
     return dict(found)
+
+
+class Take:
+    """Is given what goes in and out of the products of a stack, and forms what is adapted.
+
+    `wanted` are the products that hold an adapted layer, `end` is the lowest layer with one.
+    """
+
+    def __init__(self, stack: Stack, former: Former) -> None:
+        self.former, self.places = former, places(stack, former.adapter.modules)
+        self.wanted = {product for _, product in self.places}
+        self.end = min(layer for layer, _ in self.places)
+
+    def __call__(self, layer: int, product: str, x: "torch.Tensor", g: "torch.Tensor") -> None:
+        """`product` is qkv, out, gate_up or down; `x` (r, in) is what it reads, less the folded
+        norm, `g` (r, out) the gradient of what it makes.
+        """
+        for place in self.places.get((layer, product), ()):
+            self.former.form(place.name, x, g[:, place.columns], place.norm)
