@@ -89,6 +89,26 @@ def gemm(precision: Precision, clock: Clock, seconds: float = 0.3) -> float:
     return count * 2 * rows * inner * columns / took / 1e9
 
 
+def peak_mib(work: Callable[[], object], device: str) -> float:
+    """MiB that a call takes beyond what is held when it begins: of the card, or resident."""
+    import torch
+
+    if device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats(device)
+        held = torch.cuda.memory_allocated(device)
+        work()
+        return (torch.cuda.max_memory_allocated(device) - held) / 2**20
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts from here
+    held = _status_kib("VmRSS")
+    work()
+    return (_status_kib("VmHWM") - held) / 1024
+
+
+def _status_kib(name: str) -> int:
+    lines = Path("/proc/self/status").read_text("utf8").splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith(f"{name}:")))
+
+
 def _cpuinfo(name: str) -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text("utf8").splitlines()

@@ -1,7 +1,217 @@
-"""Scoring: NLL and entropy, the head, the answer token, trajectories."""
+"""Reading: NLL and entropy, the head alone, the answer token, and many checkpoints."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.fidelity import spearman
+from benchmarks.suite import loops, machine
 from benchmarks.suite.bench import Bench, Row
+from core import demo
+from core.domain import Sample
+from core.engines import answer_token, tokens
+from core.engines.batches import shared_start, token_batches
+from core.engines.fused import head_stats
+from core.engines.hf import HFEngine
+from core.engines.logits import Head
+from core.engines.reading import first_asked
+from core.engines.weights import load_model
+from core.records import Read, read
+from core.templates import Encoded
 
-GROUP: dict[str, Callable[[Bench], Iterator[Row]]] = {}
+MAX_TOKENS = 4096
+CLOSE, RANKED = 5e-5, 0.999  # gates in fp32 and in bf16
+TARGETS = {"b1": {"fp32": 1.3, "bf16": 5.5}, "b1c": {"fp32": 0.60, "bf16": 0.40}}
+HEAD_ROWS = 1024  # response positions of b1d
+
+
+def plain_model(engine: HFEngine, dtype: str = "float32") -> Any:
+    """The model as transformers loads it, for the loops; float32 as the authors have it."""
+    return load_model(engine.checkpoint, engine.precision.device, dtype)
+
+
+def reading(bench: Bench) -> Iterator[Row]:
+    """B1 and B1c: NLL and entropy against the reference loop, and over the ceiling."""
+    pool = bench.samples(bench.size(24, 64))
+    reference = plain_model(bench.engine("fp32"))
+    for precision in bench.precisions():
+        engine = bench.engine(precision.dtype)
+        encoded = engine.encoded(pool, "chat")
+        right = loops.one_by_one(reference, engine, encoded)
+        gate, note = judged(measured(engine, pool), right, precision.dtype)
+        race = bench.race(
+            lambda engine=engine: measured(engine, pool),  # type: ignore[misc]
+            lambda engine=engine, encoded=encoded: loops.one_by_one(reference, engine, encoded),  # type: ignore[misc]
+            bench.size(1, 3),
+            dtype=precision.dtype,
+            warm=False,
+        )
+        share = useful_flops(engine, encoded) / race.ours_s / (race.ceiling * 1e9)
+        what = f"NLL and entropy in {precision.dtype}, {len(pool)} samples, against one at a time"
+        yield bench.row(
+            bench.name("b1", precision.dtype), what, race.ratio, TARGETS["b1"][precision.dtype],
+            gate, fraction=share, note=note,
+        )  # fmt: skip
+        told = f"{race.ceiling:,.0f} GFLOP/s; a start that all rows of a batch share counts once"
+        yield bench.row(
+            bench.name("b1c", precision.dtype), f"useful FLOPs over the {precision.dtype} ceiling",
+            share, TARGETS["b1c"][precision.dtype], gate, fraction=share, note=told,
+        )  # fmt: skip
+
+
+def against_padded(bench: Bench) -> Iterator[Row]:
+    """B1b: NLL and entropy against padded batches of eight through transformers."""
+    pool = bench.samples(bench.size(24, 64))
+    reference = plain_model(bench.engine("fp32"))
+    for precision in bench.precisions():
+        engine = bench.engine(precision.dtype)
+        encoded = engine.encoded(pool, "chat")
+        gate, note = judged(
+            measured(engine, pool), loops.padded(reference, engine, encoded), precision.dtype
+        )
+        race = bench.race(
+            lambda engine=engine: measured(engine, pool),  # type: ignore[misc]
+            lambda engine=engine, encoded=encoded: loops.padded(reference, engine, encoded),  # type: ignore[misc]
+            bench.size(1, 3),
+            dtype=precision.dtype,
+            warm=False,
+        )
+        share = useful_flops(engine, encoded) / race.ours_s / (race.ceiling * 1e9)
+        what = f"NLL and entropy in {precision.dtype} against padded batches of {loops.PADDED}"
+        name = bench.name("b1b", precision.dtype)
+        yield bench.row(name, what, race.ratio, 9.0, gate, fraction=share, note=note)
+
+
+def measured(engine: HFEngine, pool: Sequence[Sample]) -> loops.Means:
+    """NLL and entropy of each sample, (n, 2), as the product does it; tokenised anew."""
+    tokens.forget()
+    found = engine.token_stats(pool, "chat", MAX_TOKENS)
+    return np.stack([found["nll"], found["entropy"]], 1)
+
+
+def judged(ours: loops.Means, right: loops.Means, dtype: str) -> tuple[bool, str]:
+    """Whether numbers are the right ones, and by how much: close in fp32, ranked alike in bf16."""
+    error = np.abs(ours - right).max(0)
+    if dtype == "fp32":
+        return bool((error <= CLOSE).all()), f"error at most {error[0]:.1e} and {error[1]:.1e}"
+    rho = [spearman(ours[:, k], right[:, k]) for k in range(2)]
+    return min(rho) >= RANKED, f"rank correlation with fp32 {rho[0]:.5f} and {rho[1]:.5f}"
+
+
+def useful_flops(engine: HFEngine, encoded: Sequence[Encoded]) -> float:
+    """2 P T + 2 L d T^2 + 2 d V R, summed over samples; P without the head. A start of T_s tokens
+    that a batch shares counts once in P T.
+    """
+    config = engine.config
+    d, layers, v = config.hidden_size, config.num_hidden_layers, config.vocab_size
+    head = engine.model.get_output_embeddings().weight.numel()
+    body = engine.model.num_parameters() - head * (1 if config.tie_word_embeddings else 2)
+    lengths = np.array([len(e) for e in encoded], np.int64)
+    asked = sum(int(e.scored[1:].sum()) for e in encoded)
+    spared = 0
+    for batch in token_batches(np.arange(len(encoded)), lengths, engine.batch_tokens):
+        rows = [encoded[i] for i in batch]
+        start = min(engine.shared_start([e.ids for e in rows]), first_asked(rows))
+        spared += start * (len(rows) - 1)
+    return float(
+        2 * body * (lengths.sum() - spared)
+        + 2 * layers * d * (lengths**2).sum()
+        + 2 * d * v * asked
+    )
+
+
+def head(bench: Bench) -> Iterator[Row]:
+    """B1d: the head with NLL and entropy in vocabulary blocks, against the logits in memory."""
+    import torch
+
+    for precision in bench.precisions():
+        engine = bench.engine(precision.dtype)
+        weight = engine.model.get_output_embeddings().weight.detach()
+        chance = torch.Generator().manual_seed(0)
+        hidden = torch.randn(HEAD_ROWS, weight.shape[1], generator=chance).to(weight)
+        targets = torch.randint(len(weight), (HEAD_ROWS,), generator=chance).to(weight.device)
+
+        def ours() -> Any:
+            return torch.stack(head_stats(Head(weight), hidden, targets))  # noqa: B023
+
+        def theirs() -> Any:
+            logits = (hidden @ weight.T).float()  # noqa: B023
+            log_p, p = logits.log_softmax(-1), logits.softmax(-1)
+            nll = -log_p.gather(1, targets[:, None])[:, 0]  # noqa: B023
+            return torch.stack([nll, -(p * log_p).sum(-1)])
+
+        with torch.inference_mode():
+            error = float((ours() - theirs()).abs().max())
+            race = bench.race(ours, theirs, bench.size(3, 7), dtype=precision.dtype)
+            mib = [machine.peak_mib(work, bench.device) for work in (ours, theirs)]
+        floor_s = 2 * hidden.numel() * len(weight) / (race.ceiling * 1e9)
+        gate = error <= (1e-4 if precision.dtype == "fp32" else 0.05) and mib[0] <= mib[1] / 20
+        note = f"{mib[0]:.0f} MiB at most, {mib[1]:,.0f} MiB there; error {error:.0e}"
+        what = f"head, NLL and entropy of {HEAD_ROWS:,} positions in {precision.dtype}"
+        name = bench.name("b1d", precision.dtype)
+        share = floor_s / race.ours_s
+        yield bench.row(name, what, race.ratio, 3.7, gate, fraction=share, note=note)
+
+
+def answer(bench: Bench) -> Iterator[Row]:
+    """B2: entropy at the first answer position, against `generate` prompt by prompt."""
+    found = (item.sample for item in read(demo.FOLDER / "pool.jsonl") if isinstance(item, Read))
+    pool = [s for s in found if s.meta.get("options")][: bench.size(12, 40)]
+    reference = plain_model(bench.engine("fp32"))
+    for precision in bench.precisions():
+        engine = bench.engine(precision.dtype)
+        asked = [answer_token.question(s) for s in pool]
+        prompts = answer_token.prompts([q for q in asked if q], "plain", engine.tokenizer)
+        gate, note = _same_answers(engine, pool, loops.greedy_token(reference, engine, prompts))
+        race = bench.race(
+            lambda engine=engine: engine.answer_token(pool, "plain", MAX_TOKENS),  # type: ignore[misc]
+            lambda engine=engine, prompts=prompts: loops.greedy_token(reference, engine, prompts),  # type: ignore[misc]
+            bench.size(1, 3),
+            dtype=precision.dtype,
+        )
+        start = shared_start(prompts)
+        note += f"; {start} of about {np.mean([len(p) for p in prompts]):.0f} tokens are shared"
+        what = f"answer token of {len(pool)} questions in {precision.dtype}, against `generate`"
+        yield bench.row(bench.name("b2", precision.dtype), what, race.ratio, 5.0, gate, note=note)
+
+
+def _same_answers(engine: HFEngine, pool: Sequence[Sample], right: list[Any]) -> tuple[bool, str]:
+    found = engine.answer_token(pool, "plain", MAX_TOKENS)
+    same = int(sum(a == b for a, (b, _) in zip(found["greedy"].tolist(), right, strict=True)))
+    entropy = np.array([h for _, h in right])
+    if engine.precision.dtype == "fp32":
+        error = float(np.abs(found["entropy"] - entropy).max())
+        return same == len(pool) and error <= CLOSE, f"greedy equal, error {error:.0e}"
+    rho = spearman(found["entropy"], entropy)
+    return rho >= RANKED, f"greedy equal in {same} of {len(pool)}, rank correlation {rho:.4f}"
+
+
+def checkpoints(bench: Bench) -> Iterator[Row]:
+    """B5: three checkpoints of a model over three times one, texts tokenised once."""
+    pool = bench.samples(bench.size(12, 32))
+    engine = bench.engine(bench.counts)
+    others = [HFEngine(engine.checkpoint, engine.precision) for _ in range(2)]
+    each = [measured(e, pool) for e in (engine, *others)]
+
+    def together() -> NDArray[Any]:
+        tokens.forget()
+        return np.stack([e.token_stats(pool, "chat", MAX_TOKENS)["nll"] for e in (engine, *others)])
+
+    gate = bool(np.array_equal(together(), np.stack([m[:, 0] for m in each])))
+    race = bench.race(
+        lambda: measured(engine, pool), together, bench.size(3, 5), dtype=bench.counts, warm=False
+    )
+    what = f"3 checkpoints over 3 times one, {len(pool)} samples in {bench.counts}"
+    yield bench.row("b5", what, race.ratio / 3, 1.03, gate, at_most=True)
+
+
+GROUP: dict[str, Callable[[Bench], Iterator[Row]]] = {
+    "b1": reading,
+    "b1b": against_padded,
+    "b1c": reading,
+    "b1d": head,
+    "b2": answer,
+    "b5": checkpoints,
+}

@@ -149,13 +149,16 @@ class HFEngine:
         """Say once why this model takes longer."""
         log.warning("%s: %s, using the plain path", self.checkpoint.name, why)
 
-    def states(self, tokens: "torch.Tensor", shared: int = 0) -> "torch.Tensor":
+    def states(
+        self, tokens: "torch.Tensor", lengths: "torch.Tensor", shared: int = 0
+    ) -> "torch.Tensor":
         """Last hidden states (b, t - shared, d) of token rows (b, t) padded on the right.
 
-        The first `shared` tokens are the same in all rows, and are left out.
+        `lengths` (b,) without the pads, whose states mean nothing. The first `shared` tokens are
+        the same in all rows, and are left out.
         """
         if self.stack is not None:
-            return last_states(self.stack, tokens, shared)
+            return last_states(self.stack, tokens, shared, lengths)
         found: torch.Tensor = self.model.base_model(tokens, use_cache=False).last_hidden_state
         return found[:, shared:]
 

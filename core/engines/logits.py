@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 ROWS = 256  # positions at a time: with VOCAB below, a float32 block of 2 MB stays in L2
 VOCAB = 2048
+ON_CARD = 8  # times as many of both: a card is busy with few, large products
 FLOOR = -1e30  # stands for -inf, so that 0 * -inf never happens (0 ln 0 = 0)
 
 
@@ -75,8 +76,23 @@ class Head:
         """Yield (r, VOCAB) logits of `hidden` (r, d), in its number format."""
         import torch
 
-        for start in range(0, len(self.weight), VOCAB):
-            rows = slice(start, start + VOCAB)
+        width = VOCAB * (ON_CARD if hidden.is_cuda else 1)
+        for start in range(0, len(self.weight), width):
+            rows = slice(start, start + width)
             bias = None if self.bias is None else self.bias[rows].to(hidden.dtype)
             block = torch.nn.functional.linear(hidden, self.weight[rows].to(hidden.dtype), bias)
             yield block.div_(self.cap).tanh_().mul_(self.cap) if self.cap else block
+
+
+def stats(
+    head: Head, hidden: "torch.Tensor", targets: "torch.Tensor"
+) -> "tuple[torch.Tensor, torch.Tensor]":
+    """NLL and entropy (r,) of `targets` (r,) after hidden states (r, d), a few rows at a time."""
+    import torch
+
+    rows = ROWS * (ON_CARD if hidden.is_cuda else 1)
+    parts = [
+        nll_entropy(head.blocks(h), y)
+        for h, y in zip(hidden.split(rows), targets.split(rows), strict=True)
+    ]
+    return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])

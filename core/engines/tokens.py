@@ -43,3 +43,10 @@ def encoded(
     while _tokens > MOST_TOKENS:
         _tokens -= len(_kept.popitem(last=False)[1])
     return out
+
+
+def forget() -> None:
+    """Keep no token ids any longer."""
+    global _tokens
+    _kept.clear()
+    _tokens = 0
