@@ -49,25 +49,25 @@ class Pass:
         for rope in {layer.rope for layer in stack.layers}:
             table = stack.rotary(rope, where[None])
             self.tables[rope] = table and (table[0][0][:, None], table[1][0][:, None])
-        self.stream = stack.embed(tokens).clone()
+        self.stream = stack.embed(tokens).float()  # see `core.engines.body`
         self.kept = [self._layer(layer) for layer in stack.layers]
 
     def last(self, rows: "torch.Tensor") -> Unit:
         """What the last norm makes of some tokens, before its weights."""
-        return unit(self.stream[rows], self.stack.eps)
+        return unit(self.stream[rows], self.stack.eps, self.stack.dtype)
 
     def _layer(self, layer: Layer) -> Kept:
         import torch
 
         stack, linear = self.stack, torch.nn.functional.linear
-        before = unit(self.stream, stack.eps)
+        before = unit(self.stream, stack.eps, stack.dtype)
         made = linear(before.y, layer.qkv, layer.qkv_bias)
         normed, heads = self._heads(layer, made.view(len(made), -1, stack.width))
         mixed = made.new_empty(len(made), stack.heads * stack.width)
         for piece, some in zip(self.pieces, heads, strict=True):
             self._to_tokens(attending.attend(some), piece, mixed[piece.rows])
         after_attention = self._add(mixed, layer.out, layer.out_bias, layer.after_attention)
-        between = unit(self.stream, stack.eps)
+        between = unit(self.stream, stack.eps, stack.dtype)
         made = linear(between.y, layer.gate_up)
         gate, up = made.chunk(2, 1)
         inner = stack.activation(gate).mul_(up)
@@ -123,14 +123,16 @@ class Pass:
         """Add a product to the stream; its normed rows, where a norm comes after it."""
         import torch
 
-        if after is None:
+        if after is None and bias is None and inner.dtype == self.stream.dtype:
             self.stream.addmm_(inner, weight.T)
-            if bias is not None:
-                self.stream.add_(bias)
             return None
-        made = unit(torch.nn.functional.linear(inner, weight, bias), self.stack.eps)
-        self.stream.addcmul_(made.y, after)
-        return made
+        made = torch.nn.functional.linear(inner, weight, bias)
+        if after is None:
+            self.stream += made
+            return None
+        normed = unit(made, self.stack.eps)
+        self.stream += normed.y * after
+        return normed
 
     def backward(self, dx: "torch.Tensor", take: Take) -> None:
         """Go back with the gradient of the stream (r, d), to the lowest layer that `take` wants.
@@ -151,7 +153,7 @@ class Pass:
     ) -> None:
         import torch
 
-        dy = through(kept.after_mlp, layer.after_mlp, dx)
+        dy = through(kept.after_mlp, layer.after_mlp, dx.to(layer.down.dtype))
         gate, up = kept.made.chunk(2, 1)
         with torch.enable_grad():
             a = gate.detach().requires_grad_()
@@ -172,7 +174,7 @@ class Pass:
         """The gradient (r, (h + 2 kv) w) of what `qkv` made."""
 
         h, kv = self.stack.heads, self.stack.kv_heads
-        dy = through(kept.after_attention, layer.after_attention, dx)
+        dy = through(kept.after_attention, layer.after_attention, dx.to(layer.out.dtype))
         if "out" in take.wanted:
             take(number, "out", kept.mixed, dy)
         mixed = dy @ layer.out

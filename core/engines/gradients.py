@@ -10,7 +10,7 @@ later code leaves it on).
 import logging
 from collections.abc import Iterator, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +28,6 @@ from core.engines.places import Take, known
 from core.engines.sketch import Sketcher, sketcher
 from core.engines.taps import by_taps
 from core.templates import Encoded, Template, encode
-
-if TYPE_CHECKING:
-    pass
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +128,7 @@ def by_hand(engine: HFEngine, batch: Sequence[Encoded], into: Sketcher, adam: bo
         last = found.last(rows)
         targets = torch.from_numpy(ids[at]).to(device)
         nll, gradient = through_head(head, last.y * stack.norm, targets, share)
-        dx, part = torch.zeros_like(found.stream), torch.zeros_like(gradient)
+        dx, part = torch.zeros_like(found.stream), torch.zeros_like(found.stream[rows])
         last.backward(gradient * stack.norm, part)
         dx[rows] = part
         found.backward(dx, Take(stack, former))

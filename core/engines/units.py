@@ -18,20 +18,21 @@ class Unit:
     scale: "torch.Tensor"
 
     def backward(self, dy: "torch.Tensor", dx: "torch.Tensor") -> None:
-        """Add the gradient of x to `dx`, in place."""
+        """Add the gradient of x to `dx`, from that of y, which is used up."""
         import torch
 
         along = torch.linalg.vecdot(self.y, dy).div_(self.y.shape[-1])[..., None]
-        dx.addcmul_(dy, self.scale).addcmul_(self.y, along.mul_(self.scale), value=-1)
+        dx += dy.addcmul_(self.y, along, value=-1).mul_(self.scale)
 
 
-def unit(x: "torch.Tensor", eps: float) -> Unit:
-    """Rows over the root of their mean square, which is taken in float32."""
+def unit(x: "torch.Tensor", eps: float, dtype: "torch.dtype | None" = None) -> Unit:
+    """Rows over the root of their mean square, which is taken in float32; rounded last."""
     import torch
 
     norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
     scale = norm.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
-    return Unit(torch.mul(x, scale, out=torch.empty_like(x)), scale.to(x.dtype))
+    y = torch.mul(x, scale, out=torch.empty_like(x, dtype=dtype))
+    return Unit(y, scale.to(y.dtype))
 
 
 def through(
