@@ -176,6 +176,8 @@ class Gradient(Signal):
     The pool has the Adam direction, the query set the plain gradient.
     """
 
+    VERSION: ClassVar[int] = 2
+
     sketch: Sketch
     adam: bool = True
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BATCH_TOKENS = {"cpu": 2048, "cuda": 32_768}  # padded tokens in one forward pass
-BLOCK_TOKENS = {"cpu": 4096, "cuda": 1_048_576}  # padded tokens in one part on disk
+BLOCK_TOKENS = {"cpu": 2048, "cuda": 1_048_576}  # padded tokens in one part on disk
 
 
 class HFEngine:
