@@ -109,6 +109,8 @@ class AnswerToken(Signal):
 class Answers(Signal):
     """k answers per instruction, sampled by the model itself."""
 
+    VERSION: ClassVar[int] = 2
+
     sampling: Sampling
 
     @property
@@ -173,6 +175,8 @@ class Gradient(Signal):
 
     The pool has the Adam direction, the query set the plain gradient.
     """
+
+    VERSION: ClassVar[int] = 2
 
     sketch: Sketch
     adam: bool = True

@@ -111,6 +111,20 @@ def test_what_follows_a_row_does_not_change_it(name: str) -> None:
         )
 
 
+@pytest.mark.parametrize("shared", [0, 7])
+@pytest.mark.parametrize("name", ["llama", "gemma2", "mistral"])
+def test_pads_are_not_read_and_change_nothing(name: str, shared: int) -> None:
+    stack = stack_of(random_model(name))
+    assert stack is not None
+    lengths = torch.tensor([40, 9, 23])
+    with torch.inference_mode():
+        right = last_states(stack, rows(), shared)
+        found = last_states(stack, rows(), shared, lengths)
+    for row, length in enumerate(lengths.tolist()):
+        torch.testing.assert_close(found[row, : length - shared], right[row, : length - shared])
+        assert not found[row, length - shared :].any()
+
+
 @pytest.mark.parametrize("window", [0, 9])
 def test_blocked_attention_is_attention(window: int) -> None:
     stack = stack_of(random_model("qwen3"))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from benchmarks.suite import stages
 from benchmarks.suite.bench import Bench, Row
+from benchmarks.suite.side_by_side import b9
 from benchmarks.suite.slopes import slopes
 
 
@@ -15,4 +16,4 @@ def linear(bench: Bench) -> Iterator[Row]:
         yield from slopes(bench, stages.every(bench, Path(folder)))
 
 
-GROUP: dict[str, Callable[[Bench], Iterator[Row]]] = {"b11": linear}
+GROUP: dict[str, Callable[[Bench], Iterator[Row]]] = {"b9": b9, "b11": linear}

@@ -109,11 +109,12 @@ def _last_rows(engine: HFEngine, batch: Sequence[NDArray[np.int64]]) -> "torch.T
 
     ids, _ = pad([Encoded(row, np.zeros(len(row), bool)) for row in batch])
     tokens = torch.from_numpy(ids).to(engine.precision.device)
-    last = torch.tensor([len(row) - 1 for row in batch], device=tokens.device)
+    lengths = torch.tensor([len(row) for row in batch], device=tokens.device)
+    last = lengths - 1
     row = torch.arange(len(batch), device=tokens.device)
     if engine.head is not None:
         shared = engine.shared_start(batch)
-        return engine.states(tokens, shared)[row, last - shared]
+        return engine.states(tokens, lengths, shared)[row, last - shared]
     kept, column = last.unique(return_inverse=True)
     logits: torch.Tensor = engine.model(tokens, use_cache=False, logits_to_keep=kept).logits
     return logits[row, column]

@@ -1,7 +1,8 @@
-"""Reading with a `Stack`: the last hidden state of right-padded rows, with little beside products.
+"""Reading with a `Stack`: the hidden states of right-padded rows, with little beside products.
 
 What all rows begin with, a system prompt mostly, is read once: under causal attention its hidden
-states do not depend on what follows.
+states do not depend on what follows. Pads are not read at all, but for the attention. The stream is
+float32 whatever the products are: sixty roundings of a sum are most of what bfloat16 would lose.
 """
 
 from collections.abc import Collection, Iterator
@@ -14,88 +15,130 @@ if TYPE_CHECKING:
     import torch
 
 
-def last_states(stack: Stack, tokens: "torch.Tensor", shared: int = 0) -> "torch.Tensor":
+def last_states(
+    stack: Stack,
+    tokens: "torch.Tensor",
+    shared: int = 0,
+    lengths: "torch.Tensor | None" = None,
+) -> "torch.Tensor":
     """Last hidden states of token rows (b, t) that are padded on the right; (b, t - shared, d).
 
     The first `shared` tokens are the same in all rows, and are read once; their own states
-    are not given back.
+    are not given back. `lengths` (b,) without the pads, whose states are zero then; without
+    them all t tokens of each row are read.
     """
-    for x in streams(stack, tokens, shared):
+    reading = Reading(stack, tokens, shared, lengths)
+    for x in streams(reading):
         last = x
-    last = unit_rms(last[shared:], stack.eps).mul_(stack.norm)
-    return last.view(len(tokens), -1, last.shape[1])
+    return reading.spread(unit_rms(last[shared:], stack.eps, stack.dtype).mul_(stack.norm))
 
 
-def mean_states(stack: Stack, tokens: "torch.Tensor", layers: Collection[int]) -> "torch.Tensor":
+def mean_states(
+    stack: Stack,
+    tokens: "torch.Tensor",
+    layers: Collection[int],
+    lengths: "torch.Tensor | None" = None,
+) -> "torch.Tensor":
     """Mean in float32 of some of the L + 1 hidden states of token rows (b, t); (b, t, d).
 
-    State 0 is where the stream begins, state L has gone through the last norm.
+    State 0 is where the stream begins, state L has gone through the last norm. `lengths` as in
+    `last_states`.
     """
     import torch
 
-    total = torch.zeros(1)
-    for number, x in enumerate(streams(stack, tokens)):
+    reading = Reading(stack, tokens, 0, lengths)
+    total = torch.zeros(1, device=tokens.device)
+    for number, x in enumerate(streams(reading)):
         if number in layers:
             ends = number == len(stack.layers)
-            total = total + (unit_rms(x, stack.eps) * stack.norm if ends else x).float()
-    return (total / len(layers)).view(*tokens.shape, -1)
+            total = total + (unit_rms(x, stack.eps).mul_(stack.norm) if ends else x)
+    return reading.spread(total / len(layers))
 
 
-def streams(stack: Stack, tokens: "torch.Tensor", shared: int = 0) -> "Iterator[torch.Tensor]":
-    """The stream (shared + b (t - shared), d) where it begins and after each layer, in place."""
-    b, t = tokens.shape
-    x = stack.embed(_cat([tokens[0, :shared], tokens[:, shared:].flatten()]))
-    reading = Reading(stack, b, shared, t, x)
+def streams(reading: "Reading") -> "Iterator[torch.Tensor]":
+    """The stream (r, d) where it begins and after each layer, in place; see `Reading`."""
+    x = reading.stack.embed(reading.ids).float()
     yield x
-    for layer in stack.layers:
+    for layer in reading.stack.layers:
         attend(reading, layer, x)
-        mlp(stack, layer, x)
+        mlp(reading.stack, layer, x)
         yield x
 
 
 class Reading:
-    """What the layers of one pass share: sizes, rotary tables and masks."""
+    """What the layers of one pass share: which tokens are read, rotary tables and masks.
 
-    def __init__(self, stack: Stack, b: int, shared: int, t: int, like: "torch.Tensor") -> None:
+    The stream holds the shared tokens, then those of one row after the other, and no pads.
+    """
+
+    def __init__(
+        self, stack: Stack, tokens: "torch.Tensor", shared: int, lengths: "torch.Tensor | None"
+    ) -> None:
         import torch
 
-        self.stack, self.b, self.shared = stack, b, shared
-        where = torch.arange(t, device=like.device)
-        # as the stream has them: the shared positions, then those of one row after the other
-        order = _cat([where[:shared], where[shared:].repeat(b)])
+        self.stack, self.shared = stack, shared
+        self.b, self.t = tokens.shape
+        t = self.t
+        where = torch.arange(t, device=tokens.device)
+        own, order = tokens[:, shared:].flatten(), where[shared:].repeat(self.b)
+        self.real = None
+        if lengths is not None and int(lengths.min()) < t:
+            self.real = (where[shared:] < lengths[:, None]).flatten().nonzero()[:, 0]
+            own, order = own[self.real], order[self.real]
+        self.ids, order = _cat([tokens[0, :shared], own]), _cat([where[:shared], order])
         self.tables = {
             rope: turns and (turns[0][0, order, None], turns[1][0, order, None])
             for rope in {layer.rope for layer in stack.layers}
             for turns in [stack.rotary(rope, where[None])]
         }
-        windows = {layer.window for layer in stack.layers}
         # a card's kernels know by themselves that a query sees all keys before it
-        known = like.is_cuda and not stack.softcap and not shared
+        known = tokens.is_cuda and not stack.softcap and not shared
         self.masks = {
-            window: None if known and not 0 < window < t else causal_mask(t, window, like)
-            for window in windows
+            window: None if known and not 0 < window < t else causal_mask(t, window, stack.norm)
+            for window in {layer.window for layer in stack.layers}
         }
 
+    def spread(self, own: "torch.Tensor") -> "torch.Tensor":
+        """Rows of the stream behind the shared ones (r, ...) as (b, t - shared, ...), pads zero."""
+        if self.real is None:
+            return own.view(self.b, -1, *own.shape[1:])
+        size = self.t - self.shared
+        full = own.new_zeros(self.b * size, *own.shape[1:])
+        full[self.real] = own
+        return full.view(self.b, size, *own.shape[1:])
 
-def attend(reading: Reading, layer: Layer, x: "torch.Tensor") -> None:
-    """Add a layer's attention to the stream (shared + b (t - shared), d), in place."""
+    def gathered(self, spread: "torch.Tensor") -> "torch.Tensor":
+        """Rows (b (t - shared), d) without the pads."""
+        return spread if self.real is None else spread[self.real]
+
+
+def attend(
+    reading: Reading, layer: Layer, x: "torch.Tensor"
+) -> "tuple[torch.Tensor, torch.Tensor]":
+    """Add a layer's attention to the stream (r, d), in place.
+
+    Returns: keys and values of every position of every row, (b, t, kv, w); those of pads are 0.
+    """
     import torch
 
     stack, c, b = reading.stack, reading.shared, reading.b
-    made = torch.nn.functional.linear(unit_rms(x, stack.eps), layer.qkv, layer.qkv_bias)
+    made = torch.nn.functional.linear(
+        unit_rms(x, stack.eps, stack.dtype), layer.qkv, layer.qkv_bias
+    )
     qkv = heads_of(stack, layer, made, reading.tables[layer.rope])
     mask = reading.masks[layer.window]
-    q, k, v = (y[c:].view(b, -1, *y.shape[1:]) for y in qkv)
+    q, k, v = (reading.spread(y[c:]) for y in qkv)
     if mask is None or not c:
-        mixed = attention(stack, q, k, v, mask)
+        mixed = reading.gathered(attention(stack, q, k, v, mask))
     else:
         first = attention(stack, qkv[0][None, :c], qkv[1][None, :c], qkv[2][None, :c], mask[:c, :c])
         k, v = (
             torch.cat([y[:c].expand(b, *y[:c].shape), own], 1)
             for y, own in zip(qkv[1:], (k, v), strict=True)
         )
-        mixed = _cat([first, attention(stack, q, k, v, mask[c:])])
+        mixed = _cat([first, reading.gathered(attention(stack, q, k, v, mask[c:]))])
     add(x, mixed, layer.out, layer.out_bias, layer.after_attention, stack.eps)
+    return k, v
 
 
 def heads_of(
@@ -119,7 +162,7 @@ def mlp(stack: Stack, layer: Layer, x: "torch.Tensor") -> None:
     """Add a layer's second half to the stream (r, d), in place."""
     import torch
 
-    made = torch.nn.functional.linear(unit_rms(x, stack.eps), layer.gate_up)
+    made = torch.nn.functional.linear(unit_rms(x, stack.eps, stack.dtype), layer.gate_up)
     gate, up = made.chunk(2, 1)
     add(x, stack.activation(gate).mul_(up), layer.down, None, layer.after_mlp, stack.eps)
 
@@ -135,21 +178,20 @@ def add(
     """Add the product of `inner` (r, f) and `weight` (d, f) to the stream (r, d), in place."""
     import torch
 
-    if after is None:
+    if after is None and bias is None and x.dtype == weight.dtype:
         x.addmm_(inner, weight.T)
-        if bias is not None:
-            x.add_(bias)
         return
-    x.add_(unit_rms(torch.nn.functional.linear(inner, weight, bias), eps) * after)
+    made = torch.nn.functional.linear(inner, weight, bias)
+    x.add_(made if after is None else unit_rms(made, eps) * after)
 
 
-def unit_rms(x: "torch.Tensor", eps: float) -> "torch.Tensor":
-    """x (..., d) over the root of its mean square, which is taken in float32."""
+def unit_rms(x: "torch.Tensor", eps: float, dtype: "torch.dtype | None" = None) -> "torch.Tensor":
+    """x (..., d) over the root of its mean square, which is taken in float32; rounded last."""
     import torch
 
     norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
     scale = norm.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
-    return torch.mul(x, scale, out=torch.empty_like(x))
+    return torch.mul(x, scale, out=torch.empty_like(x, dtype=dtype))
 
 
 def rotated(x: "torch.Tensor", cos: "torch.Tensor", sin: "torch.Tensor") -> "torch.Tensor":

@@ -7,8 +7,10 @@ attention no gradient reaches a pad on the right. Evaluation mode, without dropo
 later code leaves it on).
 """
 
+import logging
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,15 +18,18 @@ from numpy.typing import NDArray
 from core.adapters import Adapter
 from core.domain import IntN, Sample
 from core.engines import Sketch
-from core.engines.batches import pad, token_batches
+from core.engines.backward import Pass
+from core.engines.batches import token_batches
+from core.engines.forming import Formed, Former
+from core.engines.head import through_head
 from core.engines.hf import HFEngine
-from core.engines.logits import ROWS
+from core.engines.pieces import SLACK, cut, lay
+from core.engines.places import Take, known
 from core.engines.sketch import Sketcher, sketcher
-from core.engines.taps import Taps
+from core.engines.taps import by_taps
 from core.templates import Encoded, Template, encode
 
-if TYPE_CHECKING:
-    import torch
+log = logging.getLogger(__name__)
 
 BATCH_TOKENS = 8192  # padded tokens in one backward pass, which keeps all activations
 
@@ -79,66 +84,53 @@ def _batches(rows: IntN, lengths: IntN, budget: int, most: int) -> Iterator[IntN
             yield batch[start : start + most]
 
 
-def sketched(
-    engine: HFEngine, batch: Sequence[Encoded], into: Sketcher, adam: bool
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]:
+def sketched(engine: HFEngine, batch: Sequence[Encoded], into: Sketcher, adam: bool) -> Formed:
     """Sketch (b, width) of each sample's gradient or Adam direction, raw norm (b,), NLL (b,)."""
-    import torch
-
-    ids, scored = pad(batch)
-    counts = scored[:, 1:].sum(1)
-    row = np.repeat(np.arange(len(batch)), counts)
-    device = engine.precision.device
-    tokens = torch.from_numpy(ids).to(device)
-    mask = torch.from_numpy(scored[:, 1:]).to(device)
-    share = torch.from_numpy((1 / counts)[row]).float().to(device)
-    blocked = engine.blocked_head  # asks the model, so before the taps listen
-    with torch.enable_grad(), Taps(engine, len(batch), into, adam) as taps:
-        nll = _backward(engine.model, blocked, tokens, mask, share)
-    summed = np.bincount(row, nll.double().cpu().numpy(), len(batch))
-    norm = taps.squares.sqrt().float().cpu().numpy()
-    return into.finish(taps.total).cpu().numpy(), norm, summed / counts
+    order = np.argsort([-len(e) for e in batch], kind="stable")
+    by_length = [batch[k] for k in order]
+    total, norm, nll = (by_hand if fast(engine) else by_taps)(engine, by_length, into, adam)
+    back = np.argsort(order)
+    return total[back], norm[back], nll[back]
 
 
-def _backward(
-    model: Any,
-    blocked_head: bool,
-    tokens: "torch.Tensor",
-    mask: "torch.Tensor",
-    share: "torch.Tensor",
-) -> "torch.Tensor":
-    """Send the gradient of sum(share * NLL) through the body; returns the NLL of each position."""
-    import torch
-
-    targets = tokens[:, 1:][mask]  # token t+1 is predicted at position t
-    if blocked_head:
-        hidden = model.base_model(tokens, use_cache=False).last_hidden_state
-        rows = hidden[:, :-1][mask]
-        nll, gradient = through_head(model.get_output_embeddings(), rows.detach(), targets, share)
-        rows.backward(gradient)  # type: ignore[no-untyped-call]
-        return nll
-    logits = model(tokens, use_cache=False).logits[:, :-1][mask]
-    nll = torch.nn.functional.cross_entropy(logits.float(), targets, reduction="none")
-    (nll * share).sum().backward()  # type: ignore[no-untyped-call]
-    return nll.detach()
+def fast(engine: HFEngine) -> bool:
+    """Whether layers and head are such that their gradient is written down here."""
+    if not known(engine.adapter.modules):
+        _say_plain(engine.checkpoint.name)
+        return False
+    return engine.head is not None and engine.stack is not None
 
 
-def through_head(
-    head: Any, hidden: "torch.Tensor", targets: "torch.Tensor", share: "torch.Tensor"
-) -> "tuple[torch.Tensor, torch.Tensor]":
-    """NLL (r,) of the targets, and the gradient (r, d) of sum(share * NLL) by `hidden` (r, d).
+@cache
+def _say_plain(name: str) -> None:
+    log.warning("%s: its adapted layers are unusual, using the plain path", name)
 
-    By hand, d NLL / d logits = softmax - one-hot, so that the logits of `ROWS` positions are all
-    that is ever kept.
+
+def by_hand(engine: HFEngine, batch: Sequence[Encoded], into: Sketcher, adam: bool) -> Formed:
+    """See `sketched`, with a gradient of the layers that is written down here.
+
+    Samples come longest first.
     """
     import torch
 
-    found, gradient = [], []
+    device, stack, head = engine.precision.device, engine.stack, engine.head
+    assert stack is not None, "asked by `fast`"
+    assert head is not None, "asked by `fast`"
+    pieces = cut(np.array([len(e) for e in batch]), SLACK if device == "cpu" else 1.0)
+    ids, scored, owner = lay(batch, pieces)
+    counts = np.bincount(owner[scored], minlength=len(batch))
+    at = np.flatnonzero(scored)
+    former = Former(engine.adapter, pieces, into, adam)
     with torch.no_grad():
-        for h, y, w in zip(hidden.split(ROWS), targets.split(ROWS), share.split(ROWS), strict=True):
-            log_p = head(h).float().log_softmax(1)
-            found.append(-log_p.gather(1, y[:, None])[:, 0])
-            change = log_p.exp_()
-            change[torch.arange(len(y), device=y.device), y] -= 1
-            gradient.append((change * w[:, None]).to(h.dtype) @ head.weight)
-    return torch.cat(found), torch.cat(gradient)
+        found = Pass(stack, torch.from_numpy(ids).to(device), pieces)
+        rows = torch.from_numpy(at - 1).to(device)  # a token is predicted by the one before it
+        share = torch.from_numpy(1 / counts[owner[at]]).float().to(device)
+        last = found.last(rows)
+        targets = torch.from_numpy(ids[at]).to(device)
+        nll, gradient = through_head(head, last.y * stack.norm, targets, share)
+        dx, part = torch.zeros_like(found.stream), torch.zeros_like(found.stream[rows])
+        last.backward(gradient * stack.norm, part)
+        dx[rows] = part
+        found.backward(dx, Take(stack, former))
+    summed = np.bincount(owner[at], nll.double().cpu().numpy(), len(batch))
+    return former.sketch(), former.norm(), summed / counts

@@ -155,23 +155,26 @@ def _pooled(
         weights = list(_weights(engine, cut, [starts[i] for i in batch], pooling, fallback))
         tokens, weight = _rectangle(cut, np.int64), _rectangle(weights, np.float32)
         with torch.inference_mode():
-            states = _states(engine, torch.from_numpy(tokens).to(engine.precision.device), pooling)
+            there = torch.from_numpy(tokens).to(engine.precision.device)
+            states = _states(engine, there, torch.from_numpy(lengths[batch]).to(there), pooling)
             at = torch.from_numpy(weight).to(states.device)
             out[batch] = weighted_mean(states, at).cpu().numpy()
     return out
 
 
-def _states(engine: HFEngine, tokens: "torch.Tensor", pooling: Pooling) -> "torch.Tensor":
-    """The hidden states that a pooling reads, (b, T, d) float32."""
+def _states(
+    engine: HFEngine, tokens: "torch.Tensor", lengths: "torch.Tensor", pooling: Pooling
+) -> "torch.Tensor":
+    """The hidden states that a pooling reads, (b, T, d) float32; `lengths` (b,) without pads."""
     if pooling.layers == (-1,):
-        return engine.states(tokens).float()
+        return engine.states(tokens, lengths).float()
     n = engine.config.num_hidden_layers + 1
     if any(not -n <= k < n for k in pooling.layers):
         what = f"has {n} hidden states, the embeddings among them"
         do = "Choose layers that it has."
         raise ModelError(engine.checkpoint.name, what, got=pooling.layers, do=do)
     if engine.stack is not None:
-        return mean_states(engine.stack, tokens, [k % n for k in pooling.layers])
+        return mean_states(engine.stack, tokens, [k % n for k in pooling.layers], lengths)
     found = engine.model.base_model(tokens, use_cache=False, output_hidden_states=True)
     return mean_layers(found.hidden_states, pooling.layers)
 

@@ -63,9 +63,10 @@ def per_token(
     shared = min(engine.shared_start([e.ids for e in batch]), first_asked(batch))
     tokens = torch.from_numpy(ids).to(engine.precision.device)
     mask = torch.from_numpy(scored[:, shared + 1 :]).to(engine.precision.device)
+    lengths = torch.tensor([len(e) for e in batch], device=tokens.device)
     targets = tokens[:, shared + 1 :][mask]  # token t+1 is predicted at position t
     with torch.inference_mode():
-        nll, entropy = _stats(engine, tokens, shared, mask, targets)
+        nll, entropy = _stats(engine, tokens, lengths, shared, mask, targets)
     return nll.double().cpu().numpy(), entropy.double().cpu().numpy()
 
 
@@ -77,6 +78,7 @@ def first_asked(batch: Sequence[Encoded]) -> int:
 def _stats(
     engine: "HFEngine",
     tokens: "torch.Tensor",
+    lengths: "torch.Tensor",
     shared: int,
     mask: "torch.Tensor",
     targets: "torch.Tensor",
@@ -85,7 +87,7 @@ def _stats(
     import torch
 
     if engine.head is not None:
-        rows = engine.states(tokens, shared)[:, :-1][mask]
+        rows = engine.states(tokens, lengths, shared)[:, :-1][mask]
         return head_stats(engine.head, rows, targets)
     logits = engine.model(tokens, use_cache=False).logits[:, shared:-1][mask]
     parts = [

@@ -62,6 +62,7 @@ class SparseSigns:
             torch.from_numpy(buckets(sketch.seed, piece, size, sketch.width)).to(device)
             for piece, size in enumerate(sizes)
         ]
+        self.last = (-1, torch.empty(0, dtype=torch.int64))
 
     def begin(self, n: int) -> "torch.Tensor":
         """Sums of the coordinates with sign +, then of those with sign -."""
@@ -71,7 +72,9 @@ class SparseSigns:
 
     def add(self, total: "torch.Tensor", piece: int, gradient: "torch.Tensor") -> None:
         """See `Sketcher.add`."""
-        total.scatter_add_(1, self.buckets[piece].long().expand(len(gradient), -1), gradient)
+        if piece != self.last[0]:  # samples of one batch come one after the other
+            self.last = (piece, self.buckets[piece].long())
+        total.scatter_add_(1, self.last[1].expand(len(gradient), -1), gradient)
 
     def finish(self, total: "torch.Tensor") -> "torch.Tensor":
         """See `Sketcher.finish`."""

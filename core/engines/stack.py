@@ -67,6 +67,11 @@ class Stack:
     activation: "Callable[[torch.Tensor], torch.Tensor]"
     body: Any  # the transformers model that owns the weights
 
+    @property
+    def dtype(self) -> "torch.dtype":
+        """The number format of the products."""
+        return self.norm.dtype
+
     def embed(self, ids: "torch.Tensor") -> "torch.Tensor":
         """The stream (..., d) where it begins."""
         found: torch.Tensor = self.body.embed_tokens(ids)

@@ -1,96 +1,111 @@
-"""Taps on the layers of an adapter: per-sample gradients out of one batched backward pass.
+"""Taps on the layers of an adapter: what goes in and out of them in one batched backward pass.
 
-A tap sees a layer's input x_t and the gradient g_t of its output. With the adapter, the layer
-computes x W^T + scale (x A^T) B^T, so for each sample with loss L
-
-    dL/dB = scale sum_t g_t (A x_t)^T        dL/dA = scale sum_t (B^T g_t) x_t^T
-
-Adam's step is elementwise, so it is taken before the sketch. No more than one weight's gradients
-of one batch are in memory.
+For models whose layers are not written down in `core.engines.backward`.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from core.engines.batches import pad
+from core.engines.forming import Formed, Former
+from core.engines.head import through_head
 from core.engines.hf import HFEngine
+from core.engines.logits import Head
+from core.engines.pieces import Piece
 from core.engines.sketch import Sketcher
 from core.errors import ModelError
+from core.templates import Encoded
 
 if TYPE_CHECKING:
     import torch
 
-BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8  # EPSILON inside the root, no bias correction (LESS)
-
-
-def adam_direction(
-    gradient: "torch.Tensor", exp_avg: "torch.Tensor", exp_avg_sq: "torch.Tensor"
-) -> "torch.Tensor":
-    """Adam's step from these moments, elementwise in float32; see `Engine.gradients`.
-
-    The same as `core.influence.adam_direction`, with fewer arrays on the way.
-    """
-    import torch
-
-    root = torch.addcmul(BETA_2 * exp_avg_sq + EPSILON, gradient, gradient, value=1 - BETA_2)
-    step = torch.add(BETA_1 * exp_avg, gradient, alpha=1 - BETA_1)
-    return step.div_(root.sqrt_())
-
 
 class Taps:
-    """Hooks on the adapted layers that add each sample's gradient to a sketch.
+    """Hooks on the adapted layers that have each sample's gradient formed."""
 
-    After a backward pass `total` is the sketcher's total and `squares` (b,) the squared norms.
-    """
-
-    def __init__(self, engine: HFEngine, n: int, into: Sketcher, adam: bool) -> None:
-        import torch
-
-        self.engine, self.n, self.into, self.adam = engine, n, into, adam
-        self.total = into.begin(n)
-        self.squares = torch.zeros(n, dtype=torch.float64, device=engine.precision.device)
-        self.seen: set[int] = set()
+    def __init__(self, model: Any, former: Former) -> None:
+        self.model, self.former = model.requires_grad_(False), former
+        self.seen: set[str] = set()
 
     def __enter__(self) -> "Taps":
-        model = self.engine.model.requires_grad_(False)
-        self.hooks = []
-        for number, name in enumerate(self.engine.adapter.modules):
-            layer = model.get_submodule(name)
-            hook = self._hook(number, name)
-            self.hooks.append(layer.register_forward_hook(hook))
+        self.hooks = [
+            self.model.get_submodule(name).register_forward_hook(self._hook(name))
+            for name in self.former.adapter.modules
+        ]
         return self
 
     def __exit__(self, *_: object) -> None:
         for hook in self.hooks:
             hook.remove()
 
-    def _hook(self, number: int, name: str) -> Any:
+    def _hook(self, name: str) -> Any:
         """What a layer does after its forward pass: wait for the gradient of its output."""
 
         def watch(layer: Any, args: tuple[Any, ...], output: Any) -> None:
             x = args[0].detach()
-            if number in self.seen or x.ndim != 3 or len(x) != self.n:
+            if name in self.seen or x.ndim != 3 or len(x) != len(self.former.squares):
                 do = "Use another model; this one calls or shapes its layers in its own way."
                 raise ModelError(name, "its gradient by sample cannot be told", do=do)
-            self.seen.add(number)
+            self.seen.add(name)
             if not output.requires_grad:  # nothing below the first adapted layers learns
                 output.requires_grad_(True)
-            output.register_hook(lambda g: self._take(number, name, x, g))
+            output.register_hook(lambda g: self._take(name, x, g))
 
         return watch
 
-    def _take(self, number: int, name: str, x: "torch.Tensor", g: "torch.Tensor") -> None:
-        """Add the gradients of one layer; x (b, t, in) and g (b, t, out)."""
-        adapter = self.engine.adapter
-        a, b = (adapter.tensors[f"{name}.{kind}"].to(x.dtype) for kind in "AB")
-        for piece, kind, left, right in (
-            (2 * number, "A", g @ b, x),
-            (2 * number + 1, "B", g, x @ a.T),
-        ):
-            gradient = (left.mT @ right).flatten(1).float() * adapter.scale
-            self.squares += gradient.square().sum(1)
-            if self.adam:
-                m, v = (
-                    adapter.tensors[f"{name}.{kind}.{moment}"].flatten()
-                    for moment in ("exp_avg", "exp_avg_sq")
-                )
-                gradient = adam_direction(gradient, m, v)
-            self.into.add(self.total, piece, gradient)
+    def _take(self, name: str, x: "torch.Tensor", g: "torch.Tensor") -> None:
+        """Form the gradients of one layer; x (b, t, in) and g (b, t, out)."""
+        self.former.form(name, x.flatten(0, 1), g.flatten(0, 1))
+
+
+def by_taps(engine: HFEngine, batch: Sequence[Encoded], into: Sketcher, adam: bool) -> Formed:
+    """See `core.engines.gradients.sketched`; the gradient of any model, by autograd."""
+    import torch
+
+    ids, scored = pad(batch)
+    counts = scored[:, 1:].sum(1)
+    row = np.repeat(np.arange(len(batch)), counts)
+    device = engine.precision.device
+    tokens = torch.from_numpy(ids).to(device)
+    mask = torch.from_numpy(scored[:, 1:]).to(device)
+    share = torch.from_numpy((1 / counts)[row]).float().to(device)
+    model = _unfolded(engine)
+    head = engine.head  # asks the model, so before the taps listen
+    former = Former(engine.adapter, [Piece(0, 0, *ids.shape)], into, adam)
+    with torch.enable_grad(), Taps(model, former):
+        nll = _backward(model, head, tokens, mask, share)
+    summed = np.bincount(row, nll.double().cpu().numpy(), len(batch))
+    return former.sketch(), former.norm(), summed / counts
+
+
+def _unfolded(engine: HFEngine) -> Any:
+    """The engine's model with its norms where transformers has them, so that layers read them."""
+    if vars(engine).get("stack") is not None:
+        for name in ("stack", "head", "model"):
+            vars(engine).pop(name, None)
+    return engine.model
+
+
+def _backward(
+    model: Any,
+    head: Head | None,
+    tokens: "torch.Tensor",
+    mask: "torch.Tensor",
+    share: "torch.Tensor",
+) -> "torch.Tensor":
+    """Send the gradient of sum(share * NLL) through the body; returns the NLL of each position."""
+    import torch
+
+    targets = tokens[:, 1:][mask]  # token t+1 is predicted at position t
+    if head is not None:
+        hidden = model.base_model(tokens, use_cache=False).last_hidden_state
+        rows = hidden[:, :-1][mask]
+        nll, gradient = through_head(head, rows.detach(), targets, share)
+        rows.backward(gradient)  # type: ignore[no-untyped-call]
+        return nll
+    logits = model(tokens, use_cache=False).logits[:, :-1][mask]
+    nll = torch.nn.functional.cross_entropy(logits.float(), targets, reduction="none")
+    (nll * share).sum().backward()  # type: ignore[no-untyped-call]
+    return nll.detach()
