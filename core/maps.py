@@ -24,8 +24,8 @@ FLOORS = {"cosine": 0.8, "minhash": 0.5}  # near-duplicates are exact for any th
 # A sample counts among its own neighbours.
 UMAP: dict[str, Any] = {"n_neighbors": 15, "min_dist": 0.1, "metric": "cosine"}
 # From a start by PCA fewer passes do than umap-learn makes; small pools get as many.
-EPOCHS = (100, 500)
-MOVES = 2_000_000  # rows times passes, about
+EPOCHS = (50, 500)
+MOVES = 1_000_000  # rows times passes, about
 FITTED = 100_000  # rows that UMAP places itself; of more, a sample
 SAMPLE = 50_000
 ANCHORS = 5  # placed rows that say where another one goes
