@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 
 from benchmarks.suite import (
+    answering,
     gradients,
     machine,
     mapping,
@@ -29,7 +30,7 @@ from core import files
 from core.errors import SFTLensError
 
 Measurement = Callable[[Bench], Iterator[Row]]
-GROUPS = (scoring, sampling, gradients, selecting, mapping, storing, scaling)
+GROUPS = (scoring, answering, sampling, gradients, selecting, mapping, storing, scaling)
 log = logging.getLogger(__name__)
 
 

@@ -6,7 +6,7 @@ model) it holds `module.A` (r, in) and `module.B` (out, r), and for each of both
 x W^T + scale * (x A^T) B^T. Flattened, a gradient goes module by module, A before B.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,6 +66,22 @@ def load(path: str | Path) -> Adapter:
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         do = "Remove the file; it is made again by the next run."
         raise ModelError(path, "is not an adapter", got=str(error), do=do) from error
+
+
+def invented(model: Any, modules: Iterable[str], rank: int) -> Adapter:
+    """An adapter of random numbers with moments, to time gradients by; it is in no weights."""
+    import torch
+
+    tensors, names = {}, tuple(modules)
+    for module in names:
+        layer = model.get_submodule(module)
+        out, into = layer.weight.shape
+        if type(layer).__name__ == "Conv1D":  # GPT-2 keeps its weights the other way round
+            out, into = into, out
+        for kind, shape in (("A", (rank, into)), ("B", (out, rank))):
+            for tail in ("", ".exp_avg", ".exp_avg_sq"):
+                tensors[f"{module}.{kind}{tail}"] = torch.rand(shape, device=layer.weight.device)
+    return Adapter(2.0, names, tensors)
 
 
 def merge(model: Any, adapter: Adapter) -> None:

@@ -8,7 +8,9 @@ new, and two pools share what they share.
 import logging
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,14 @@ from numpy.typing import NDArray
 from core import files
 from core.domain import IntN, Sample, content_hash
 from core.engines import Engine
+from core.engines.loader import Loadable
 from core.errors import RunError
 from core.signals import Signal
 
 log = logging.getLogger(__name__)
 
 Fetch = Callable[[Sequence[str]], list[Sample]]  # ids -> samples, in the order of the ids
+Parts = dict[str, NDArray[Any]]  # `ids` and named arrays, a row a sample
 PLAN_CHUNK = 2048  # samples tokenised at a time while planning
 
 
@@ -40,7 +44,7 @@ class Task:
     """All that a worker needs to measure a block."""
 
     signal: Signal
-    engine: Engine
+    engine: Loadable
     fetch: Fetch
     folder: Path
     max_tokens: int
@@ -48,47 +52,54 @@ class Task:
 
     def __call__(self, block: Block) -> Block:
         """Measure the block and rename its part into place."""
-        given = gather(self.given, block.ids) if self.given else {}
-        samples = self.fetch(block.ids)
-        arrays = self.signal.measure(samples, self.engine, self.max_tokens, given)
-        write_part(self.folder, block.ids, arrays)
+        write_part(self.folder, block.ids, self.measured(block))
         return block
 
+    def measured(self, block: Block) -> Parts:
+        """The arrays (b, ...) of a block's samples."""
+        given = gather_few(self.given, block.ids) if self.given else {}
+        samples = self.fetch(block.ids)
+        return self.signal.measure(samples, self.engine, self.max_tokens, given)
 
-def write_part(folder: Path, ids: Sequence[str], arrays: dict[str, NDArray[Any]]) -> None:
+
+def write_part(folder: Path, ids: Sequence[str], arrays: Parts) -> None:
     """Write one part, named by its ids; whole or not at all."""
     name = f"part-{content_hash(list(ids), 16)}.npz"
     with files.whole(folder / name) as part, part.open("wb") as out:
         np.savez(out, allow_pickle=False, ids=np.array(ids, dtype=np.bytes_), **arrays)
 
 
-def read_parts(folder: Path, column: str = "") -> dict[str, NDArray[Any]]:
+def read_parts(folder: Path, column: str = "", paths: Sequence[Path] | None = None) -> Parts:
     """All parts of a folder, one below the other: `ids` (r,) bytes and the arrays (r, ...).
 
-    With a `column`, that one alone and the ids. A damaged part is set aside with one log line,
-    and its samples count as missing.
+    With a `column`, that one alone and the ids; with `paths`, these parts alone. A damaged part
+    is set aside with one log line, and its samples count as missing.
     """
     parts = []
-    for path in sorted(folder.glob("part-*.npz")):
+    for path in _paths(folder) if paths is None else paths:
         try:
             with path.open("rb") as raw, np.load(raw, allow_pickle=False) as archive:
                 names = ["ids", column] if column else archive.files
                 parts.append({name: archive[name] for name in names})
         except (zipfile.BadZipFile, OSError, ValueError, EOFError, KeyError) as error:
             log.warning("%s is damaged (%s); its samples are measured again", path, error)
-            path.rename(path.with_suffix(".damaged"))
+            with suppress(FileNotFoundError):  # another process was quicker
+                path.rename(path.with_suffix(".damaged"))
     if not parts:
         return {}
     return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
 
 
+def _paths(folder: Path) -> list[Path]:
+    return sorted(folder.glob("part-*.npz"))
+
+
 def columns(folder: Path) -> list[str]:
     """The names of the arrays that the parts of a folder hold."""
-    first = next(iter(sorted(folder.glob("part-*.npz"))), None)
-    if first is None:
-        return []
-    with first.open("rb") as raw, np.load(raw, allow_pickle=False) as archive:
-        return [name for name in archive.files if name != "ids"]
+    for first in _paths(folder):
+        with first.open("rb") as raw, np.load(raw, allow_pickle=False) as archive:
+            return [name for name in archive.files if name != "ids"]
+    return []
 
 
 def missing(folder: Path, ids: Iterable[str]) -> list[str]:
@@ -105,11 +116,10 @@ def planned(
     By tokens, or by samples where a signal says how many make a block.
     """
     lengths = lengths_of(ids, signal, engine, fetch)
-    if not signal.per_block:
+    if not (size := signal.per_block):
         return plan(ids, lengths, engine.block_tokens), "tokens"
     by_length = [i for block in plan(ids, lengths, 1) for i in block.ids]
-    cuts = range(0, len(ids), signal.per_block)
-    chunks = [by_length[k : k + signal.per_block] for k in cuts]
+    chunks = [by_length[k : k + size] for k in range(0, len(ids), size)]
     return [Block(tuple(chunk), len(chunk)) for chunk in chunks], "samples"
 
 
@@ -138,13 +148,59 @@ def lengths_of(ids: Sequence[str], signal: Signal, engine: Engine, fetch: Fetch)
     return np.concatenate(counts) if counts else np.array([], np.int64)
 
 
-def gather(folder: Path, ids: Sequence[str], column: str = "") -> dict[str, NDArray[Any]]:
+def ids_on_disk(folder: Path) -> set[bytes]:
+    """The ids that the parts of a folder hold; a part that cannot be read holds none."""
+    found: set[bytes] = set()
+    for path in folder.glob("part-*.npz"):
+        try:
+            with path.open("rb") as raw, np.load(raw, allow_pickle=False) as archive:
+                found.update(archive["ids"].tolist())
+        except Exception as error:  # whatever is wrong with it, it is measured again
+            log.debug("%s: %s", path, error)
+    return found
+
+
+def gather(folder: Path, ids: Sequence[str], column: str = "") -> Parts:
     """The arrays of these samples, (n, ...), in the order of `ids`; one alone if it is named.
 
     Raises:
         RunError: a sample has no part, e.g. because one was deleted or damaged meanwhile.
     """
-    parts = read_parts(folder, column)
+    return _in_order(folder, read_parts(folder, column), ids)
+
+
+def gather_few(folder: Path, ids: Sequence[str]) -> Parts:
+    """As `gather`, for the ids of a block: reads the parts that hold them, and no others."""
+    return _in_order(folder, read_parts(folder, paths=_holding(folder, ids)), ids)
+
+
+def _holding(folder: Path, ids: Sequence[str]) -> list[Path]:
+    """The parts that hold these ids; all there are, where one is in none."""
+    wanted = np.array(ids, dtype=np.bytes_)
+    for _ in range(2):
+        held, part, paths = _index(folder)
+        at = np.minimum(np.searchsorted(held, wanted), len(held) - 1)
+        if len(held) and np.array_equal(held[at], wanted):
+            found = [paths[k] for k in np.unique(part[at])]
+            if all(path.is_file() for path in found):
+                return found
+        _index.cache_clear()  # parts have come or gone since
+    return _paths(folder)
+
+
+@lru_cache(maxsize=2)
+def _index(folder: Path) -> tuple[NDArray[np.bytes_], IntN, list[Path]]:
+    """Sorted ids (r,) of all parts, the number of the part (r,) that holds each, and the parts."""
+    paths = _paths(folder)
+    ids = [read_parts(folder, "ids", [path]).get("ids", np.array([], "S1")) for path in paths]
+    held = np.concatenate([np.array([], "S1"), *ids])
+    order = np.argsort(held, kind="stable")
+    part = np.repeat(np.arange(len(paths)), [len(some) for some in ids])
+    return held[order], part[order], paths
+
+
+def _in_order(folder: Path, parts: Parts, ids: Sequence[str]) -> Parts:
+    """The rows of parts in the order of `ids`; see `gather`."""
     held = parts.pop("ids", np.array([], np.bytes_))
     order = np.argsort(held, kind="stable")
     wanted = np.array(ids, dtype=np.bytes_)

@@ -10,13 +10,13 @@ import os
 import shutil
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from core import adapters, config, files
+from core import adapters, files
 from core.blocks import Fetch
-from core.domain import Sample, WarmUp, content_hash
+from core.domain import Sample, WarmUp
 from core.engines.hardware import Precision
 from core.engines.hf import HFEngine
 from core.engines.weights import load_model
@@ -25,36 +25,9 @@ from core.models import Checkpoint, QuietTransformers
 from core.progress import Progress
 from core.templates import Template
 from core.training import mean_rates, saves_at, train
+from core.warm_ups import LORA_FROM_PARAMETERS, Warmed, draw, key_of, made, place, warmed
 
-VERSION = 4  # raise it when the same warm-up gives other weights
-LORA_FROM_PARAMETERS = 1_000_000_000
 ATTENTION = {"q_proj", "k_proj", "v_proj", "o_proj"}
-
-
-@dataclass(frozen=True)
-class Warmed:
-    """The checkpoints saved on the way, in order of step, and the samples trained on.
-
-    `rates`: the mean learning rate since the checkpoint before, as `training.mean_rates`.
-    """
-
-    steps: tuple[Checkpoint, ...]
-    rates: tuple[float, ...]
-    trained_on: frozenset[str]
-
-    @property
-    def checkpoint(self) -> Checkpoint:
-        """The last one, where the training ended."""
-        return self.steps[-1]
-
-
-def draw(ids: Sequence[str], fraction: float, seed: int) -> list[str]:
-    """The warm-up samples: the `round(fraction * n)` ids that a seeded hash puts first.
-
-    At least one. The draw depends on the ids alone, so the order of the pool changes nothing.
-    """
-    ranked = sorted(ids, key=lambda sample_id: content_hash([seed, sample_id]))
-    return ranked[: max(1, round(fraction * len(ids)))]
 
 
 def calibrate(
@@ -69,74 +42,19 @@ def calibrate(
 ) -> Warmed:
     """Fine-tune `base` on a seeded part of the pool, or find the checkpoints made before.
 
-    They stand in `models/calibrated-<key>`, with a `checkpoint.json` that says how they were
-    made: a whole model in the folder itself, or in `step-<number>` where more are saved; an
-    adapter as `step-<number>.safetensors` (see `core.adapters`).
+    Where they stand: see `core.warm_ups`.
 
     Raises:
         ModelError: the loss is not finite, or no drawn sample has a token to learn from.
     """
     drawn = draw(ids, warm_up.fraction, warm_up.seed)
-    shown = asdict(warm_up)
-    # the order of training depends on the drawn ids alone, not on the pool's order
-    made_of = ["calibrated", VERSION, base.key, shown, drawn, template, precision.key, max_tokens]
-    key = content_hash(made_of)
+    key = key_of(base, warm_up, template, drawn, precision, max_tokens)
+    found = made(base, warm_up, key, drawn)
+    if found is not None:
+        return found
     name = f"{base.name}+warm-up"
-    folder = config.folder("models") / f"calibrated-{key}"
-    if not base.folder:  # the fake engine has nothing to tune
-        return _warmed(name, key, base, folder, {"rates": mean_rates(len(drawn), warm_up)}, drawn)
-    card = files.read_json(folder / "checkpoint.json")
-    if card is not None:
-        found = _warmed(name, key, base, folder, card, drawn)
-        if all(_there(step) for step in found.steps):
-            return found
     card = _train(name, key, base, warm_up, template, fetch(drawn), precision, max_tokens, progress)
-    return _warmed(name, key, base, folder, card, drawn)
-
-
-def saved(key: str, base: Checkpoint) -> Checkpoint | None:
-    """The checkpoint with this key that an earlier warm-up of `base` left; nothing is trained.
-
-    None when its weights have gone.
-    """
-    if not base.folder:
-        return Checkpoint(f"{base.name}+warm-up", key[:12], "", key)
-    for path in sorted(config.folder("models").glob("calibrated-*/checkpoint.json")):
-        card, own = files.read_json(path), path.parent.name.removeprefix("calibrated-")
-        if isinstance(card, dict) and card.get("base") == base.card():
-            steps = _warmed(str(card["name"]), own, base, path.parent, card, ()).steps
-            found = next((step for step in steps if step.key == key and _there(step)), None)
-            if found is not None:
-                return found
-    return None
-
-
-def _there(step: Checkpoint) -> bool:
-    """Whether no weights of a checkpoint were deleted; training again gives the same ones."""
-    if step.adapter:
-        return Path(step.adapter).is_file()
-    folder = Path(step.folder)
-    return (folder / "config.json").is_file() and any(folder.glob("*.safetensors"))
-
-
-def _warmed(
-    name: str, key: str, base: Checkpoint, folder: Path, card: dict[str, Any], drawn: Sequence[str]
-) -> Warmed:
-    """The checkpoints that a card speaks of."""
-    rates = tuple(card["rates"])
-    adapter = card.get("warm_up", {}).get("adapter") == "lora"
-
-    def step(number: int) -> Checkpoint:
-        own = key if len(rates) == 1 else content_hash([key, number])
-        if not base.folder:
-            return Checkpoint(name, own[:12], "", own)
-        if adapter:
-            path = str(folder / f"step-{number}.safetensors")
-            return Checkpoint(name, own[:12], base.folder, own, adapter=path)
-        place = folder if len(rates) == 1 else folder / f"step-{number}"
-        return Checkpoint(name, own[:12], str(place), own)
-
-    return Warmed(tuple(step(k) for k in range(len(rates))), rates, frozenset(drawn))
+    return warmed(base, key, card, drawn)
 
 
 def _train(
@@ -157,11 +75,9 @@ def _train(
     if not encoded:
         do = "Choose a larger warm_up_fraction, or raise --max-tokens."
         raise ModelError(name, "no sample of the warm-up has tokens to learn from", do=do)
-    model, warm_up = _trainable(base, warm_up, precision)
-    folder = config.folder("models") / f"calibrated-{key}"
+    model, warm_up = trainable(base, warm_up, precision)
+    folder = place(key)
     state = Path(f"{folder}.state")
-    # bf16 products do not see updates of a bf16 step's size; an adapter's weights are its own.
-    products = precision if warm_up.adapter == "lora" else Precision(precision.device, "fp32")
     many = len(saves_at(len(encoded), warm_up)) > 1
 
     def save(number: int, optimiser: Any) -> None:
@@ -171,7 +87,7 @@ def _train(
         elif many:
             _save(_measured(model, warm_up, precision), engine.tokenizer, folder / f"step-{number}")
 
-    losses = train(model, encoded, warm_up, products, state, progress, save)
+    losses = train(model, encoded, warm_up, products(warm_up, precision), state, progress, save)
     card = {
         "name": name,
         "base": base.card(),
@@ -190,6 +106,14 @@ def _train(
     return card
 
 
+def products(warm_up: WarmUp, precision: Precision) -> Precision:
+    """The format of a training's products.
+
+    Those in bf16 do not see updates of a bf16 step's size; an adapter's weights are its own.
+    """
+    return precision if warm_up.adapter == "lora" else Precision(precision.device, "fp32")
+
+
 def _measured(model: Any, warm_up: WarmUp, precision: Precision) -> Any:
     """The model as it is measured: a copy in bfloat16, or itself in float32."""
     if precision.dtype != "bf16":
@@ -197,7 +121,7 @@ def _measured(model: Any, warm_up: WarmUp, precision: Precision) -> Any:
     return adapters.rounded(copy.deepcopy(model), warm_up.seed)
 
 
-def _trainable(base: Checkpoint, warm_up: WarmUp, precision: Precision) -> tuple[Any, WarmUp]:
+def trainable(base: Checkpoint, warm_up: WarmUp, precision: Precision) -> tuple[Any, WarmUp]:
     """The base model in float32, all weights trainable or with a LoRA adapter on them.
 
     The warm-up that comes back says which ("auto" is settled by the model's size).

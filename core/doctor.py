@@ -1,11 +1,20 @@
-"""What `sftlens doctor` tells: versions, device, number formats, model, cache and store."""
+"""What `sftlens doctor` tells: versions, device, number formats, model, cache and store.
+
+With `--bench` also what this machine does: tokens per second by stage, hours for pools.
+"""
 
 import shutil
 from collections.abc import Iterator
 
-from core import config, files, models, runs, store
+from core import config, files, hours, kept_rates, models, runs, store, timings
 from core.engines import hardware
+from core.engines.hardware import Precision
 from core.errors import SFTLensError
+from core.estimates import Rates, size
+from core.forecast import BENCH
+from core.models import Checkpoint
+from core.progress import Progress, duration
+from core.speed import Bench
 from core.store import views
 
 
@@ -56,3 +65,59 @@ def _store() -> str:
     size = config.store_path().stat().st_size / 2**20
     counts = ", ".join(f"{value:,} {name}" for name, value in list(facts.items())[1:])
     return f"store     healthy: schema {facts['schema']}, {counts}, {size:.1f} MB"
+
+
+def bench(model: str, pool: str, device: str, dtype: str, progress: Progress) -> Iterator[str]:
+    """Time the model and the sentence embedder, keep the rates, tell them and what follows.
+
+    Raises:
+        ModelError: the model cannot be loaded.
+        PoolError: there is no pool by this name.
+        ConfigError: the device or the format is not there, or the cache cannot be written.
+    """
+    found = hours.all_pools(pool)  # a mistake in its name is told before any work
+    precision = hardware.choose(device, dtype)
+    config.check_writable()
+    timed = [models.resolve(name, progress) for name in dict.fromkeys([model, "minilm"])]
+    for checkpoint in timed[:1] if model == "fake" else timed:
+        yield from _speeds(checkpoint, precision, progress)
+    for each in found:
+        yield ""
+        yield f"{each.name}: from the start, each method under its own settings"
+        for method, cost in hours.by_method(each, model, precision):
+            left = "unknown" if cost.seconds is None else duration(cost.seconds)
+            yield f"  {method.name:24} {left:>12}   {size(cost.needed):>8} on disk"
+    yield f"next: sftlens score POOL METHOD --dry-run{'' if model == 'embedded' else _named(model)}"
+
+
+def _named(model: str) -> str:
+    return f" --model {model}"
+
+
+def _speeds(checkpoint: Checkpoint, precision: Precision, progress: Progress) -> Iterator[str]:
+    """Time one model, a line a kind as soon as it is known, and keep its rates."""
+    work = Bench(checkpoint, precision)
+    before = kept_rates.kept(checkpoint, precision)
+    kinds, lines = work.kinds(), list[str]()
+    with progress.stage(f"timing {checkpoint.name}", len(kinds), "kinds") as stage:
+
+        def told(kind: str, said: str) -> None:
+            lines.append(f"  {kind:20} {said}")
+            stage.advance()
+
+        rates = timings.measured(work, kinds, BENCH, told)
+    kept_rates.keep(rates)
+    yield _conditions(rates, before)
+    yield from lines
+
+
+def _conditions(rates: Rates, before: Rates | None) -> str:
+    """Under which conditions the rates hold."""
+    threads = "one thread"
+    if rates.threads > 1:
+        threads += f" (a training: {rates.threads})"
+    again = f"; before that {before.date}" if before else ""
+    return (
+        f"{rates.model}: {rates.precision.replace('-', ', ')}, {threads} in each process,"
+        f" {rates.path}, ready in {rates.load_s:.1f} s{again}"
+    )

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from core import calibration, config, files, jobs, models, store
+from core import config, files, jobs, models, store, warm_ups
 from core.domain import FloatN, IntN, Sample, content_hash
 from core.engines import loader
 from core.engines.hardware import Precision, choose
@@ -91,7 +91,7 @@ def _is_here(run: Run, role: str, signal: Signal) -> bool:
     if run.card["model"] == "fake":
         return True
     base = Checkpoint(**run.card["base"], folder="-")  # where it is does not matter here
-    return calibration.saved(_key(run, role), base) is not None
+    return warm_ups.saved(_key(run, role), base) is not None
 
 
 def measure(pool: str, sample_id: str, run_id: str) -> dict[str, Heat]:
@@ -175,7 +175,7 @@ def _checkpoint(run: Run, role: str) -> Checkpoint | None:
     if signal.warm_up is None:
         found = models.resolve(signal.model or str(run.card["model"]))
         return found if found.key == key else None
-    return calibration.saved(key, models.resolve(str(run.card["model"])))
+    return warm_ups.saved(key, models.resolve(str(run.card["model"])))
 
 
 def _key(run: Run, role: str) -> str:

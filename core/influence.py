@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from core.domain import FloatN
 
-ROWS = 512  # of the pool in float64 at a time
+ROWS = 128  # of the pool in float64 at a time
 
 
 def adam_direction(
@@ -35,8 +35,11 @@ def similarity(pool: NDArray[Any], query: NDArray[Any]) -> NDArray[np.float32]:
     """
     out = np.empty((len(pool), len(query)), np.float32)
     wide = query.astype(np.float64).T
+    held = np.empty((min(ROWS, len(pool)), query.shape[1]))  # one for all blocks: it stays in cache
     for start in range(0, len(pool), ROWS):
-        out[start : start + ROWS] = pool[start : start + ROWS].astype(np.float64) @ wide
+        block = held[: len(pool) - start]
+        np.copyto(block, pool[start : start + ROWS])
+        np.matmul(block, wide, out=out[start : start + ROWS], casting="same_kind")
     return out
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core import blocks, config, runs, store
+from core import blocks, config, rescoring, store
 from core.domain import IntN, MaskN, Scores
 from core.errors import RunError
 from core.ids import Ids
@@ -100,7 +100,7 @@ class Loaded:
 
     def _rescored(self, params: Mapping[str, Any]) -> Scores:
         ready = Shown(self.columns.read(*self.columns.flat()), self.columns)
-        scores = runs.rescore(self.run, ready, params)
+        scores = rescoring.rescore(self.run, ready, params)
         changed = {
             name: column
             for name, column in scores.diagnostics.items()

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core import __version__, blocks, maps, store
-from core.domain import IntN, MaskN, Pool, content_hash
+from core.domain import MaskN, Pool, content_hash
 from core.engines.hardware import choose
 from core.errors import PoolError
-from core.executors import Serial
+from core.executors import Executor, Serial
 from core.labels import MOST
 from core.measuring import Measuring
 from core.methods import build
@@ -21,10 +21,9 @@ from core.signals import Embedding
 from core.store import maps as stored
 from core.store import pools
 from core.store import runs as stored_runs
-from core.store.maps import By, Of, StoredMap
+from core.store.maps import Of, StoredMap
 from core.store.runs import Run
 
-DEFAULT = {"cosine": 0.95, "minhash": 0.7}  # thresholds of near-duplicates
 INSTRUCTIONS = Embedding(model="minilm", checkpoint="embedder", text="instruction")
 MAX_TOKENS = 4096  # embedders cut at their own limit
 RUNS: dict[Of, str] = {"gradients": "gradient_similarity", "answers": "answer_divergence"}
@@ -32,7 +31,11 @@ FETCH = 4096  # samples read at a time
 
 
 def make(
-    name: str, of: Of = "instructions", seed: int = 0, progress: Progress | None = None
+    name: str,
+    of: Of = "instructions",
+    seed: int = 0,
+    progress: Progress | None = None,
+    executor: Executor | None = None,
 ) -> StoredMap:
     """Measure what is missing, map the pool, and store the map. The same again is free.
 
@@ -42,13 +45,16 @@ def make(
         RunError: the vectors of this map come with a run that was not made.
         ConfigError: its measurements are gone, and its device is not there to make them again.
     """
-    progress = progress or Progress(quiet=True)
+    progress, executor = progress or Progress(quiet=True), executor or Serial()
     with store.connect() as con:
         pool = pools.get_pool(con, name)
     if pool.kind != "pool" or not len(pool):
         what = "is a query set" if pool.kind != "pool" else "holds no samples"
         raise PoolError(name, what, do="Choose a pool of samples: sftlens pools.")
-    found = _instructions(pool, progress) if of == "instructions" else _of_run(pool, of, progress)
+    if of == "instructions":
+        found = _instructions(pool, progress, executor)
+    else:
+        found = _of_run(pool, of, progress, executor)
     with store.connect() as con:
         known = stored.get_map(con, map_id(pool, of, seed, found.source))
     if known is not None:  # what was measured may be gone by now
@@ -64,24 +70,26 @@ class _Found:
     vectors: Callable[[], tuple[NDArray[np.float32], MaskN]]
 
 
-def make_all(name: str, progress: Progress | None = None) -> list[StoredMap]:
+def make_all(
+    name: str, progress: Progress | None = None, executor: Executor | None = None
+) -> list[StoredMap]:
     """Every map of a pool that can be made: of its instructions, and of what its runs measured.
 
     Raises: as `make`.
     """
-    made = [make(name, progress=progress)]
+    made = [make(name, progress=progress, executor=executor)]
     for of in RUNS:
         with store.connect() as con:
             there = stored_runs.has_run(con, name, RUNS[of])
         if there:
-            made.append(make(name, of, progress=progress))
+            made.append(make(name, of, progress=progress, executor=executor))
     return made
 
 
-def _instructions(pool: Pool, progress: Progress) -> _Found:
+def _instructions(pool: Pool, progress: Progress, executor: Executor) -> _Found:
     """Vectors (n, d) of the instructions; an empty one has none."""
     precision = choose()
-    work = Measuring(pool, None, INSTRUCTIONS.model, precision, MAX_TOKENS, progress, Serial())
+    work = Measuring(pool, None, INSTRUCTIONS.model, precision, MAX_TOKENS, progress, executor)
 
     def vectors() -> tuple[NDArray[np.float32], MaskN]:
         x = blocks.gather(work.measure(INSTRUCTIONS).folder, pool.sample_ids)
@@ -98,22 +106,22 @@ def _last_vectors(run: Run, of: Of) -> str:
     return max(of_pool, key=lambda name: int(name.removeprefix("pool_")))
 
 
-def _of_run(pool: Pool, of: Of, progress: Progress) -> _Found:
+def _of_run(pool: Pool, of: Of, progress: Progress, executor: Executor) -> _Found:
     """Vectors that a run measured: the last gradient, or the mean direction of the answers."""
     with store.connect() as con:
         run = stored_runs.newest_run(con, pool.name, RUNS[of])
     need = _last_vectors(run, of)
     source = {"run": run.run_id, "parts": run.card["parts"][need]}
-    return _Found(source, lambda: _measured(pool, run, need, progress))
+    return _Found(source, lambda: _measured(pool, run, need, progress, executor))
 
 
 def _measured(
-    pool: Pool, run: Run, need: str, progress: Progress
+    pool: Pool, run: Run, need: str, progress: Progress, executor: Executor
 ) -> tuple[NDArray[np.float32], MaskN]:
     """Unit vectors (n, d) of a need of a run; a part that is gone is measured again."""
     device, _, dtype = str(run.card["precision"]).partition("-")
     model, max_tokens = run.card["model"], run.card["max_tokens"]
-    work = Measuring(pool, None, model, choose(device, dtype), max_tokens, progress, Serial())
+    work = Measuring(pool, None, model, choose(device, dtype), max_tokens, progress, executor)
     folder = work.measure(build(run.method, run.params).needs()[need]).folder
     column = next(c for c in ("gradient", "vector") if c in blocks.columns(folder))
     rows = blocks.gather(folder, pool.sample_ids, column)[column]
@@ -180,36 +188,12 @@ def _texts(pool: Pool) -> list[str]:
     return texts
 
 
-def duplicates(name: str, threshold: float | None = None, by: By = "cosine") -> IntN:
-    """Near-duplicate groups (n,) of the newest map of a pool's instructions; no vector is read.
-
-    Returns: the position of each sample's representative, the first of its group in pool order;
-    -1 for a sample that is alone.
-
-    Raises:
-        RunError: the pool has no map yet.
-        MethodError: the threshold is below the floor from which pairs are kept.
-    """
-    with store.connect() as con:
-        newest = stored.newest_map(con, name)
-        links = stored.map_links(con, newest.map_id, by)
-    return links.groups(newest.n, DEFAULT[by] if threshold is None else threshold)
-
-
-def members(group: IntN) -> list[NDArray[np.int64]]:
-    """The positions of each group, its representative first; the largest group first."""
-    order = np.argsort(group, kind="stable")
-    order = order[group[order] >= 0]
-    cuts = np.flatnonzero(np.diff(group[order])) + 1
-    parts = np.split(order, cuts) if len(order) else []
-    return sorted(parts, key=lambda part: (-len(part), part[0]))
-
-
 def parameters() -> dict[str, Any]:
     """What shapes a map beside its vectors and its seed, for its key and its card."""
     return {
         "umap": maps.UMAP,
         "start": "PCA",
+        "epochs": {"moves": maps.MOVES, "bounds": [*maps.EPOCHS]},
         "umap_at_most": maps.FITTED,
         "umap_sample": maps.SAMPLE,
         "clusters_at_most": MOST,

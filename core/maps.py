@@ -4,7 +4,6 @@ Arrays in, arrays out. Everything is computed in the order of the sample ids, so
 of a pool changes nothing but the order of the rows.
 """
 
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,16 +12,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core import config, minhash
+from core import minhash
+from core.compiled import prepare
 from core.domain import IntN, MaskN
 from core.labels import cluster, label
 from core.neighbours import Links, links, nearest
 
-VERSION = 1  # raise it when the same vectors give another map
+VERSION = 2  # raise it when the same vectors give another map
 NEIGHBOURS = 10  # of each sample, for the reader
 FLOORS = {"cosine": 0.8, "minhash": 0.5}  # near-duplicates are exact for any threshold from here
 # A sample counts among its own neighbours.
 UMAP: dict[str, Any] = {"n_neighbors": 15, "min_dist": 0.1, "metric": "cosine"}
+# From a start by PCA fewer passes do than umap-learn makes; small pools get as many.
+EPOCHS = (100, 500)
+MOVES = 2_000_000  # rows times passes, about
 FITTED = 100_000  # rows that UMAP places itself; of more, a sample
 SAMPLE = 50_000
 ANCHORS = 5  # placed rows that say where another one goes
@@ -137,9 +140,9 @@ def _umap(among: Neighbours, start: Float32, seed: int) -> Float32:
         np.hstack([own, near]),
         np.hstack([np.zeros((n, 1), np.float32), np.maximum(1 - cosine, 0)]),
     )
-    module = _loaded()
+    epochs = int(np.clip(MOVES // n, *EPOCHS))
     settings = UMAP | {"n_neighbors": k, "init": start, "precomputed_knn": known}
-    model = module.UMAP(**settings, random_state=seed, n_jobs=1)
+    model = _loaded().UMAP(**settings, n_epochs=epochs, random_state=seed, n_jobs=1)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"precomputed_knn\[2\]")  # it is for new rows; none come
         # All it needs is in the neighbours; it asks for rows to count them.
@@ -164,7 +167,7 @@ def _loaded() -> Any:
 
     It keeps none of its own loops by itself, so those that a fit needs are told to.
     """
-    os.environ.setdefault("NUMBA_CACHE_DIR", str(config.folder("numba")))  # before the import
+    prepare()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it says that there is no tensorflow
         import umap

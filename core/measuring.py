@@ -4,7 +4,7 @@ One `Measuring` serves a run: it makes a warm-up once, keeps the engine of the l
 measures only what no part on disk holds. Runs share what they share through those parts.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core import blocks, calibration, config, models, store
-from core.calibration import Warmed
 from core.domain import Pool, Sample, WarmUp, content_hash, id_hash
-from core.engines import Engine, loader
+from core.engines import loader
 from core.engines.hardware import Precision
 from core.executors import Executor
 from core.models import Checkpoint
+from core.offered import Arrays
 from core.progress import Progress
 from core.signals import Signal
 from core.store import pools
+from core.warm_ups import Warmed
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """What measuring a signal would be: on which samples, by which checkpoint, kept where."""
+
+    name: str
+    signal: Signal
+    pool: Pool
+    checkpoint: Checkpoint
+    precision: Precision
+    folder: Path
+    extra: Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -31,29 +45,6 @@ class Measured:
     folder: Path
     checkpoint: Checkpoint
     extra: Mapping[str, NDArray[Any]]
-
-
-class Arrays(Mapping[str, NDArray[Any]]):
-    """Named arrays that are read from disk when they are asked for, each time anew.
-
-    So a method that looks at one big matrix after the other never holds two of them.
-    """
-
-    def __init__(self) -> None:
-        self._read: dict[str, Callable[[], NDArray[Any]]] = {}
-
-    def offer(self, name: str, read: Callable[[], NDArray[Any]]) -> None:
-        """Promise an array by this name."""
-        self._read[name] = read
-
-    def __getitem__(self, name: str) -> NDArray[Any]:
-        return self._read[name]()
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._read)
-
-    def __len__(self) -> int:
-        return len(self._read)
 
 
 @dataclass
@@ -68,9 +59,10 @@ class Measuring:
     progress: Progress
     executor: Executor
     blocks_in: Path | None = None  # where parts are kept, the cache's own folder by default
+    calibrate: Callable[..., Warmed] = calibration.calibrate  # a plan only foresees
     _bases: dict[str, Checkpoint] = field(default_factory=dict)
     _warmed: dict[tuple[Any, ...], Warmed] = field(default_factory=dict)
-    _engine: tuple[tuple[str, Precision], Engine] | None = None
+    _engine: tuple[tuple[str, Precision], loader.Loadable] | None = None
 
     def arrays(self, needs: Mapping[str, Signal]) -> tuple[Arrays, dict[str, Measured]]:
         """Measure all needs; the arrays by `need_column`, and what was measured by need."""
@@ -100,7 +92,7 @@ class Measuring:
 
     def _response_tokens(self) -> NDArray[Any]:
         """Response tokens of each sample under the run's own model, (n,); no weights are read."""
-        engine, fetch = self._loaded(self.base(), self.precision), self._fetch(self.pool)
+        engine, fetch = self._loaded(self.base(), self.precision), self.fetch(self.pool)
         ids = self.pool.sample_ids
         chunks = [ids[k : k + blocks.PLAN_CHUNK] for k in range(0, len(ids), blocks.PLAN_CHUNK)]
         counts = [engine.response_lengths(fetch(chunk), "chat") for chunk in chunks]
@@ -109,23 +101,26 @@ class Measuring:
     def measure(self, signal: Signal) -> Measured:
         """Measure what no part holds of a signal, and of the signal it comes after."""
         before = self.measure(signal.after) if signal.after is not None else None
-        checkpoint, extra = self.checkpoint(signal)
-        precision = self._precision(signal)
-        shaped_by = [signal.key(), checkpoint.key, precision.key, self.max_tokens]
-        if before is not None:
-            shaped_by.append(before.folder.name)
-        folder = (self.blocks_in or config.folder("blocks")) / content_hash(shaped_by)
-        pool = self._samples(signal)
+        ahead = self.ahead(signal, before.folder.name if before else "")
+        folder, pool, name = ahead.folder, ahead.pool, ahead.name
         todo = blocks.missing(folder, pool.sample_ids)
         held = len(pool) - len(todo)
-        name = _title(signal)
         if held:
             self.progress.say(
                 f"{name}: {held:,} of {len(pool):,} samples reused, {len(todo):,} to measure"
             )
         if todo:
-            self._work(signal, checkpoint, folder, before, todo, name)
-        return Measured(folder, checkpoint, extra)
+            self._work(signal, ahead.checkpoint, folder, before, todo, name)
+        return Measured(folder, ahead.checkpoint, ahead.extra)
+
+    def ahead(self, signal: Signal, after: str = "") -> Ahead:
+        """What `measure` would do; `after` names the folder of the signal that comes before."""
+        checkpoint, extra = self.checkpoint(signal)
+        precision, pool = self._precision(signal), self._samples(signal)
+        shaped_by = [signal.key(), checkpoint.key, precision.key, self.max_tokens]
+        name = content_hash([*shaped_by, after] if after else shaped_by)
+        folder = (self.blocks_in or config.folder("blocks")) / name
+        return Ahead(_title(signal), signal, pool, checkpoint, precision, folder, extra)
 
     def _work(
         self,
@@ -137,7 +132,7 @@ class Measuring:
         name: str,
     ) -> None:
         engine = self._loaded(checkpoint, self._precision(signal))
-        fetch = self._fetch(self._samples(signal))
+        fetch = self.fetch(self._samples(signal))
         given = before.folder if before is not None else None
         task = blocks.Task(signal, engine, fetch, folder, self.max_tokens, given)
         planned, unit = blocks.planned(todo, signal, engine, fetch)
@@ -151,7 +146,9 @@ class Measuring:
         assert self.query is not None, "checked before anything is measured"
         return self.query
 
-    def _fetch(self, pool: Pool) -> blocks.Fetch:
+    def fetch(self, pool: Pool) -> blocks.Fetch:
+        """What reads samples of a pool."""
+
         def fetch(ids: Sequence[str]) -> list[Sample]:
             with store.connect() as con:
                 return pools.read_samples(con, pool.name, ids)
@@ -188,12 +185,12 @@ class Measuring:
     def _warm(self, base: Checkpoint, warm_up: WarmUp, signal: Signal) -> Warmed:
         key = (base.key, warm_up, signal.template)
         if key not in self._warmed:
-            self._warmed[key] = calibration.calibrate(
+            self._warmed[key] = self.calibrate(
                 base,
                 warm_up,
                 signal.template,
                 self.pool.sample_ids,
-                self._fetch(self.pool),
+                self.fetch(self.pool),
                 self.precision,
                 self.max_tokens,
                 self.progress,
@@ -205,7 +202,7 @@ class Measuring:
         steady = signal.steady and self.precision.device == "cpu"
         return replace(self.precision, dtype="fp32") if steady else self.precision
 
-    def _loaded(self, checkpoint: Checkpoint, precision: Precision) -> Engine:
+    def _loaded(self, checkpoint: Checkpoint, precision: Precision) -> loader.Loadable:
         """The engine of a checkpoint; one is kept, so that two signals of a model load it once."""
         key = (checkpoint.key, precision)
         if self._engine is None or self._engine[0] != key:

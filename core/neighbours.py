@@ -1,23 +1,27 @@
 """Nearest neighbours and near-duplicates of vectors by cosine, exact.
 
-Products of unit rows in float32 find candidates, a block of rows at a time; each candidate's
-cosine is then taken in float64, pair by pair. So block size, number of threads and order of the
-rows change nothing, and equal rows have equal cosines.
+Products of unit rows, in bf16 where that is fast, find candidates, a block of rows at a time, with
+room for their largest error; each candidate's cosine is then taken in float64, pair by pair. So
+block size, number of threads, number format and order of the rows change nothing, and equal rows
+have equal cosines.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.compiled import compiled
 from core.domain import IntN
+from core.engines.hardware import fast_bf16
 from core.errors import MethodError
 
 Vectors = NDArray[Any]  # (n, d)
-CELLS = 2**25  # cosines of one block of rows, 128 MB
-GATHERED = 2**22  # numbers gathered at once for the cosines in float64
+CELLS = 2**22  # cosines of one block of rows, 16 MB
+GROUPS = 256  # of columns, at least, whose highest cosines bound the k-th from below
 PAIRS = 2**22  # pairs kept before they are thinned to a forest
 SLACK = 1e-5  # far above the error of a float32 product of unit rows
 
@@ -88,15 +92,14 @@ def nearest(
     cosines = np.full((len(rows), k), np.nan, np.float32)
     if there < 1:
         return positions, cosines
-    for start, tile in _tiles(rows, base):
+    for start, tile, error in _tiles(rows, base):
         if among is None:
             own = np.arange(len(tile))
             tile[own, start + own] = -2  # below any cosine
-        last = len(base) - there
-        kth = np.partition(tile, last, axis=1)[:, last]
-        row, col = np.nonzero(tile >= kth[:, None] - SLACK)
+        near = tile >= _least(tile, there)[:, None] - 2 * error
+        row, col = np.divmod(np.flatnonzero(near), len(base))
         cosine = _cosines(rows, base, start + row, col)
-        order = np.lexsort((col, -cosine, row))
+        order = np.lexsort((-cosine, row))  # stable: among equal ones the lower position
         ends = np.searchsorted(row, np.arange(len(tile)))  # `row` is sorted, before and after
         taken = order[ends[:, None] + np.arange(there)]
         positions[start : start + len(tile), :there] = col[taken]
@@ -104,12 +107,28 @@ def nearest(
     return positions, cosines
 
 
+def _least(tile: NDArray[np.float32], k: int) -> NDArray[np.float32]:
+    """A number (b,) that at least k cosines of each row of (b, m) reach, and hardly more do.
+
+    The k-th highest of the maxima of groups of columns: each is one cosine, and the k highest
+    are mostly alone in their groups. One pass over the tile where a partition takes many.
+    """
+    import torch
+
+    cosines = torch.from_numpy(tile)
+    groups = max(GROUPS, 16 * k)
+    each = tile.shape[1] // groups
+    if each > 1:
+        cosines = cosines[:, : each * groups].unflatten(1, (each, groups)).amax(1)
+    return np.asarray(torch.topk(cosines, k, dim=1).values[:, -1].numpy())
+
+
 def links(vectors: Vectors, floor: float) -> Links:
     """Links between all rows (n, d) whose cosine is at least `floor`; exact, see `Links`."""
     rows = unit_rows(vectors)
     kept: list[Links] = []
-    for start, tile in _tiles(rows, rows, upper=True):
-        row, col = np.nonzero(tile >= floor - SLACK)
+    for start, tile, error in _tiles(rows, rows, upper=True):
+        row, col = np.divmod(np.flatnonzero(tile >= floor - error), tile.shape[1])
         a, b = start + row[col > row], start + col[col > row]
         cosine = _cosines(rows, rows, a, b)
         near = cosine >= floor
@@ -143,11 +162,40 @@ def thinned(parts: list[Links], n: int, floor: float) -> Links:
 
 def _tiles(
     rows: NDArray[np.float32], base: NDArray[np.float32], *, upper: bool = False
-) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Blocks of the product (n, m) with the row they start at; `upper`: columns from there on."""
+) -> Iterator[tuple[int, NDArray[np.float32], float]]:
+    """Blocks of the product (n, m): the row they start at, the cosines, and their largest error.
+
+    `upper`: columns from the starting row on. In bf16 where the hardware multiplies it fast; the
+    error is then what rounding the rows, and the product, can amount to. A block is only good
+    until the next one is asked for.
+    """
+    import torch
+
     height = max(1, CELLS // max(1, len(base)))
+    held = np.empty((min(height, len(rows)), len(base)), np.float32)
+    left, right, error = _factors(rows, base)
     for start in range(0, len(rows), height):
-        yield start, rows[start : start + height] @ base[start if upper else 0 :].T
+        columns = right[start if upper else 0 :]
+        block = left[start : start + height]
+        tile = held.ravel()[: len(block) * len(columns)].reshape(len(block), len(columns))
+        torch.from_numpy(tile).copy_(torch.mm(block, columns.T))
+        yield start, tile, error
+
+
+def _factors(rows: NDArray[np.float32], base: NDArray[np.float32]) -> tuple[Any, Any, float]:
+    """Unit rows as tensors to multiply, and how far a product of them may be off."""
+    import torch
+
+    left, right = torch.from_numpy(rows), torch.from_numpy(base)
+    if not fast_bf16("cpu"):
+        return left, right, SLACK
+    rounded = left.bfloat16(), right.bfloat16()
+    # |xy - x'y'| <= |x - x'| |y| + |x'| |y - y'|, and the result is rounded to bf16 once more
+    off = [
+        float(torch.linalg.vector_norm(whole - part.float(), dim=1).numpy().max(initial=0))
+        for whole, part in zip((left, right), rounded, strict=True)
+    ]
+    return *rounded, off[0] + (1 + off[0]) * off[1] + 2**-9 + 1e-4
 
 
 def _cosines(
@@ -155,9 +203,26 @@ def _cosines(
 ) -> NDArray[np.float64]:
     """Cosine of each pair in float64, the same whatever stands around it."""
     out = np.empty(len(row))
-    step = max(1, GATHERED // max(1, rows.shape[1]))
-    for at in range(0, len(row), step):
-        here = slice(at, at + step)
-        left, right = rows[row[here]], base[col[here]]
-        out[here] = np.einsum("ij,ij->i", left, right, dtype=np.float64)
+    _multiplying()(rows, base, row, col, out)
     return np.minimum(out, 1.0)
+
+
+@cache
+def _multiplying() -> Any:
+    return compiled(_multiply)
+
+
+def _multiply(
+    rows: NDArray[np.float32],
+    base: NDArray[np.float32],
+    row: IntN,
+    col: IntN,
+    out: NDArray[np.float64],
+) -> None:
+    """Products of pairs of rows, each by a loop of its own."""
+    for pair in range(len(row)):
+        left, right = rows[row[pair]], base[col[pair]]
+        total = 0.0
+        for place in range(left.shape[0]):
+            total += np.float64(left[place]) * np.float64(right[place])
+        out[pair] = total

@@ -2,20 +2,20 @@
 
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 import numpy as np
 
-from core import __version__, calibration, config, files, jobs, store
-from core.domain import Pool, RunSpec, Scores, content_hash
+from core import __version__, config, files, jobs, store, warm_ups
+from core.domain import Pool, RunSpec, content_hash
 from core.engines.hardware import choose
-from core.errors import MethodError, PoolError, RunError, SFTLensError
+from core.errors import MethodError, PoolError, SFTLensError
 from core.executors import Executor, Serial
 from core.measuring import Measuring
 from core.methods import Method, WarmUpFields, build, catalogue
 from core.progress import Progress, duration
+from core.room import check_room
 from core.store import pools
 from core.store import runs as stored
 
@@ -43,7 +43,7 @@ def execute(
         RunError: another process is scoring this pool.
     """
     method = build(spec.method, spec.params)
-    pool, query = _scorable(spec, method)
+    pool, query = scorable(spec, method)
     config.check_writable()
     job = jobs.job_id(spec)
     progress = progress or Progress(quiet=True)
@@ -63,7 +63,9 @@ def execute(
             raise
 
 
-def execute_all(spec: RunSpec, progress: Progress | None = None) -> Iterator[Finished]:
+def execute_all(
+    spec: RunSpec, progress: Progress | None = None, executor: Executor | None = None
+) -> Iterator[Finished]:
     """Score with every published method and baseline, one after the other.
 
     What is shared is made once: all that need a warm-up get the same one (that of gradient
@@ -76,12 +78,12 @@ def execute_all(spec: RunSpec, progress: Progress | None = None) -> Iterator[Fin
     """
     methods = chosen_for_all(spec)
     for method in methods:  # before hours of work, and not after the first method
-        _scorable(spec, method)
+        scorable(spec, method)
     with jobs.alone(spec, ""):
         for method in methods:
             query = spec.query if method.needs_query() else ""
             own = replace(spec, method=method.name, params=method.model_dump(), query=query)
-            yield execute(own, progress)
+            yield execute(own, progress, executor)
 
 
 def chosen_for_all(spec: RunSpec) -> list[Method]:
@@ -110,7 +112,7 @@ def chosen_for_all(spec: RunSpec) -> list[Method]:
     return [m for m in methods if spec.query or not m.needs_query()]
 
 
-def _scorable(spec: RunSpec, method: Method) -> tuple[Pool, Pool | None]:
+def scorable(spec: RunSpec, method: Method) -> tuple[Pool, Pool | None]:
     """The pool and the query set of a spec, if they are what the method needs."""
     if not method.measures:
         do = f"Import them: {stored.how(spec.pool, method.name)}."
@@ -145,12 +147,13 @@ def _execute(
     began = time.monotonic()
     precision = choose(spec.device, spec.dtype)
     measuring = Measuring(pool, query, spec.model, precision, spec.max_tokens, progress, executor)
-    run_id = _run_id(spec, method, pool, query, measuring)
+    run_id = key_of(spec, method, pool, query, measuring)
     with store.connect() as con:
         known = stored.get_run(con, run_id)
     if known is not None:
         jobs.report_end(progress, "done", f"run {run_id[:8]} was scored before", run_id=run_id)
         return Finished(known, reused=True)
+    check_room(method, measuring)
     x, done = measuring.arrays(method.needs())
     reduced = method.reduce(x)
     scores = method.score(reduced)
@@ -185,7 +188,7 @@ def _execute(
     return Finished(run, reused=False)
 
 
-def _run_id(
+def key_of(
     spec: RunSpec, method: Method, pool: Pool, query: Pool | None, measuring: Measuring
 ) -> str:
     """The hash of everything that shapes the run's numbers."""
@@ -207,34 +210,10 @@ def _run_id(
             {model: measuring.base(model).key for model in sorted(models_used)},
             measuring.precision.key,
             spec.max_tokens,
-            calibration.VERSION,
+            warm_ups.VERSION,
             needs,
         ]
     )
-
-
-def rescore(run: stored.Run, columns: Mapping[str, Any], params: Mapping[str, Any]) -> Scores:
-    """Scores of a run under other live knobs, from its stored columns; no model is touched.
-
-    Raises:
-        MethodError: a parameter is wrong.
-        RunError: a parameter changes what must be measured.
-    """
-    method = build(run.method, run.params)
-    if not method.is_live(params):
-        do = f"Score again: {_again(run, params)}"
-        raise RunError(run.run_id[:8], "these parameters need new measurements", do=do)
-    return method.with_params(params).score(columns)
-
-
-def _again(run: stored.Run, params: Mapping[str, Any]) -> str:
-    """The command that scores a run's pool again under other parameters."""
-    words = [stored.how(run.pool, run.method)]
-    if (query := run.card.get("query")) is not None:
-        words.append(f"--query {query['name']}")
-    if (model := run.card.get("model", "embedded")) not in ("embedded", ""):
-        words.append(f"--model {model}")
-    return " ".join([*words, *(f"--set {k}={v}" for k, v in params.items())])
 
 
 def versions() -> dict[str, str]:
@@ -258,7 +237,7 @@ def launch(spec: RunSpec) -> str:
         ConfigError: the cache cannot be written.
     """
     job = jobs.job_id(spec)
-    _scorable(spec, build(spec.method, spec.params))
+    scorable(spec, build(spec.method, spec.params))
     config.check_writable()
     if any(j.job_id == job and j.state == "running" for j in jobs.every()):
         return job

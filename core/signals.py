@@ -109,6 +109,8 @@ class AnswerToken(Signal):
 class Answers(Signal):
     """k answers per instruction, sampled by the model itself."""
 
+    VERSION: ClassVar[int] = 2
+
     sampling: Sampling
 
     @property

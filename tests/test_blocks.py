@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core import blocks
-from core.blocks import Task, gather, lengths_of, missing, plan, read_parts, write_part
+from core.blocks import Task, gather, gather_few, lengths_of, missing, plan, read_parts, write_part
 from core.domain import Sample
 from core.engines.fake import FakeEngine
 from core.errors import RunError
@@ -52,6 +52,26 @@ def test_gather_is_in_the_order_asked_for(tmp_path: Path) -> None:
     asked = [ids[k] for k in np.random.default_rng(0).permutation(12)[:9]]
     for name, array in gather(tmp_path, asked).items():
         np.testing.assert_array_equal(array, some(asked)[name])
+
+
+def test_the_parts_of_a_few_are_those_of_all_while_parts_come_and_go(tmp_path: Path) -> None:
+    ids = names(12)
+    for chunk in (ids[:5], ids[5:9], ids[9:]):
+        write_part(tmp_path, chunk, some(chunk))
+        for asked in (chunk[::-1], [chunk[0], ids[0]]):
+            found = gather_few(tmp_path, asked)
+            for name, array in gather(tmp_path, asked).items():
+                np.testing.assert_array_equal(found[name], array)
+    read = []
+    with pytest.MonkeyPatch.context() as patch:
+        load = np.load
+        patch.setattr(np, "load", lambda raw, **how: read.append(raw.name) or load(raw, **how))
+        gather_few(tmp_path, ids[6:8])
+    assert len(read) == 1  # of three parts
+    Path(read[0]).unlink()
+    with pytest.raises(RunError, match="measured parts have gone"):
+        gather_few(tmp_path, ids[6:8])
+    np.testing.assert_array_equal(gather_few(tmp_path, ids[9:])["nll"], some(ids[9:])["nll"])
 
 
 def test_a_sample_in_two_parts_is_one_sample(tmp_path: Path) -> None:
@@ -99,8 +119,9 @@ def test_gather_never_gives_another_samples_numbers(tmp_path: Path) -> None:
         folder = tmp_path / str(len(held)) / str(held[:1])
         if held:
             write_part(folder, held, some(held))
-        with pytest.raises(RunError, match="measured parts have gone"):
-            gather(folder, asked)
+        for read in (gather, gather_few):
+            with pytest.raises(RunError, match="measured parts have gone"):
+                read(folder, asked)
 
 
 @settings(deadline=None)

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from core import adapters, config, training
-from core.calibration import Warmed, calibrate, draw
+from core.calibration import calibrate
 from core.domain import Sample, Turn, WarmUp
 from core.engines.hardware import Precision
 from core.engines.hf import HFEngine
@@ -22,6 +22,7 @@ from core.errors import ModelError
 from core.models import Checkpoint
 from core.progress import Progress
 from core.templates import encode
+from core.warm_ups import Warmed, draw
 
 CPU = Precision("cpu", "fp32")
 WARM_UP = WarmUp(fraction=0.4, epochs=3, learning_rate=5e-3, batch_size=4, seed=1, adapter="full")

@@ -8,11 +8,12 @@ import pytest
 from calls import FAKE, ended, jsonl, rows, start
 
 from core import blocks, config, pools, runs, signals, store
-from core.blocks import Block
+from core.blocks import Block, Task
 from core.domain import RunSpec
 from core.engines.fake import FakeEngine
 from core.errors import MethodError, PoolError
 from core.executors import Executor, Serial
+from core.executors.processes import Processes
 from core.methods import build, catalogue
 from core.policies import catalogue as policies
 from core.policies.budget import Budget
@@ -86,7 +87,7 @@ def elsewhere(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[str],
 class Backwards:
     """An executor that takes the blocks from the other end."""
 
-    def map(self, task: Callable[[Block], Block], planned: Sequence[Block]) -> Iterator[Block]:
+    def map(self, task: Task, planned: Sequence[Block]) -> Iterator[Block]:
         return map(task, planned[::-1])
 
 
@@ -106,6 +107,10 @@ def test_order_blocks_executor_and_a_kill_change_no_score(
     elsewhere("backwards")
     make(RECORDS)
     equal(scored(name, Backwards()), right)
+    elsewhere("processes")
+    make(RECORDS)
+    with Processes(2) as executor:
+        equal(scored(name, executor), right)
     elsewhere("small blocks")
     make(RECORDS)
     with monkeypatch.context() as patch:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from calls import jsonl, sftlens
 
-from core import config, external, pools, replay, runs, store
+from core import config, external, pools, replay, rescoring, runs, store
 from core.domain import RunSpec
 from core.errors import MethodError, PoolError, RecordError, RunError, SFTLensError
 from core.export import Layout, export
@@ -207,7 +207,7 @@ def test_scoring_with_no_import_leaves_every_sample_out(pool: str) -> None:
     scores = build("external").score({"id_hash": np.arange(3)})
     assert np.isnan(scores.value).all()
     assert all("score-import" in str(reason) for reason in scores.reasons())
-    found = runs.rescore(
+    found = rescoring.rescore(
         stored.Run("0" * 20, pool, "", "external", {}, {}, 3, 0, 0.0), {"id_hash": np.arange(3)}, {}
     )
     assert np.isnan(found.value).all()

@@ -10,7 +10,7 @@ import pytest
 import tiny
 from calls import jsonl, rows, sftlens, wait_until
 
-from core import calibration, config, heat, pools, runs, store
+from core import config, heat, pools, runs, store, warm_ups
 from core.domain import RunSpec, Sample, Turn
 from core.engines.hardware import Precision
 from core.engines.hf import HFEngine
@@ -149,7 +149,7 @@ def test_a_checkpoint_that_was_deleted_is_missed_before_anything_starts(tmp_path
     params = SETTINGS | {"warm_up_adapter": "lora"}
     run = scored(tmp_path, model="embedded", dtype="fp32", params=params)
     key = run.card["checkpoints"]["calibrated"]["key"]
-    found = calibration.saved(key, resolve("embedded"))
+    found = warm_ups.saved(key, resolve("embedded"))
     assert found is not None
     assert found.key == key
     assert heat.lacking(run) == ""

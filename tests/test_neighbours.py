@@ -92,7 +92,6 @@ def test_the_size_of_a_block_changes_nothing(monkeypatch: pytest.MonkeyPatch) ->
     whole, found = nearest(rows, 8), links(rows, 0.3)
     for cells, pairs in ((1, 1), (210, 40), (1000, 10**6)):
         monkeypatch.setattr(neighbours, "CELLS", cells)
-        monkeypatch.setattr(neighbours, "GATHERED", cells)
         monkeypatch.setattr(neighbours, "PAIRS", pairs)
         for a, b in zip(nearest(rows, 8), whole, strict=True):
             np.testing.assert_array_equal(a, b)

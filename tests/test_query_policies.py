@@ -18,7 +18,7 @@ from core.policies.knn_uniform import knn_uniform
 from core.policies.max_mean import max_mean
 from core.policies.optimal_transport import column_mass
 from core.policies.round_robin import quantile_bins, round_robin
-from core.policies.similarity import nearest
+from core.policies.similarity import closest, nearest
 
 BY_QUERY = [name for name, card in catalogue().items() if "similarity" in card.needs]
 ORDERINGS = [*BY_QUERY, "top", "trim", "random"]
@@ -68,17 +68,52 @@ def test_the_nearest_are_those_of_a_stable_sort(case: Any, k: int) -> None:
         assert found.tolist() == np.argsort(-column, kind="stable")[:k].tolist()
 
 
+@given(st.integers(0, 999), st.booleans(), st.integers(1, 60))
+def test_the_closest_are_those_of_a_stable_sort_and_more(seed: int, coarse: bool, k: int) -> None:
+    similarity = similar(900, 4, seed, coarse)
+    similarity[:, 0] = np.sort(similarity[:, 0])  # the rows looked at tell little of such a pool
+    for column, found in zip(similarity.T, closest(similarity, k), strict=True):
+        whole = np.argsort(-column, kind="stable").tolist()
+        assert len(found) >= k
+        assert found.tolist() == whole[: len(found)]
+
+
+def test_where_the_rows_looked_at_mislead_the_closest_are_found_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    similarity = similar(900, 3, 0, coarse=False)
+    monkeypatch.setattr("core.policies.similarity.LOOKED_AT", 90)
+    similarity[::10] += 2  # every row that is looked at is closer than all others
+    found = closest(similarity, 100)
+    for column, rows in zip(similarity.T, found, strict=True):
+        assert rows.tolist()[:100] == np.argsort(-column, kind="stable")[:100].tolist()
+
+
+def scan_for_every_pick(similarity: np.ndarray, most: int) -> list[int]:
+    left, expected = np.ones(len(similarity), bool), []
+    for query in cycle(range(similarity.shape[1])):
+        if len(expected) == most or not left.any():
+            break
+        pick = int(np.where(left, similarity[:, query], -np.inf).argmax())
+        left[pick] = False
+        expected.append(pick)
+    return expected
+
+
 @given(CASES, st.integers(0, 30))
 def test_round_robin_is_a_scan_for_every_pick(case: Any, most: int) -> None:
     similarity = similar(*case)
-    left, expected = set(range(len(similarity))), []
-    for query in cycle(range(similarity.shape[1])):
-        if len(expected) == most or not left:
-            break
-        pick = max(sorted(left), key=lambda i: similarity[i, query])
-        left.remove(pick)
-        expected.append(pick)
-    assert round_robin(similarity, most).tolist() == expected
+    assert round_robin(similarity, most).tolist() == scan_for_every_pick(similarity, most)
+
+
+@pytest.mark.parametrize("alike", [False, True])
+@pytest.mark.parametrize("coarse", [False, True])
+def test_round_robin_in_a_large_pool_is_the_same_scan(alike: bool, coarse: bool) -> None:
+    similarity = similar(2000, 9, 3, coarse)
+    if alike:  # all queries want the same samples: their lists run out
+        similarity[:] = similarity[:, :1]
+    for most in (100, 230, 1900):
+        assert round_robin(similarity, most).tolist() == scan_for_every_pick(similarity, most)
 
 
 @given(CASES)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from calls import FAKE, METHOD, ended, jsonl, kill, parts, python, rows, start, wait_until
 
-from core import blocks, config, jobs, pools, runs, store
+from core import blocks, config, jobs, pools, rescoring, runs, store
 from core.domain import RunSpec, Sample
 from core.errors import MethodError, PoolError, RunError
 from core.store import runs as stored
@@ -352,11 +352,11 @@ def test_rescoring_under_live_knobs_equals_a_new_run() -> None:
     with store.connect() as con:
         columns = stored.run_columns(con, run.run_id)
     live = {"trim_low": 0.3, "trim_high": 0.0, "min_tokens": 6, "exclude_warm_up": True}
-    fast = runs.rescore(run, columns, live)
+    fast = rescoring.rescore(run, columns, live)
     slow = run_of(**live)
     with store.connect() as con:
         np.testing.assert_array_equal(stored.run_columns(con, slow.run_id)["value"], fast.value)
-    np.testing.assert_array_equal(runs.rescore(run, columns, {}).value, columns["value"])
+    np.testing.assert_array_equal(rescoring.rescore(run, columns, {}).value, columns["value"])
 
 
 def test_rescoring_refuses_knobs_that_need_a_model() -> None:
@@ -365,9 +365,9 @@ def test_rescoring_refuses_knobs_that_need_a_model() -> None:
     with store.connect() as con:
         columns = stored.run_columns(con, run.run_id)
     with pytest.raises(RunError, match=r"Score again: sftlens score pool .* --set seed=7"):
-        runs.rescore(run, columns, {"seed": 7})
+        rescoring.rescore(run, columns, {"seed": 7})
     with pytest.raises(MethodError):
-        runs.rescore(run, columns, {"trim_low": 2})
+        rescoring.rescore(run, columns, {"trim_low": 2})
 
 
 SMALL_BLOCKS = """
@@ -426,4 +426,4 @@ def test_the_command_that_is_advised_names_model_and_query_set() -> None:
     card = {"model": "fake", "query": {"name": "target"}}
     run = stored.Run("0" * 20, "pool", "", "gradient_similarity", {}, card, 0, 0, 0.0)
     with pytest.raises(RunError, match=r"--query target --model fake --set seed=7$"):
-        runs.rescore(run, {}, {"seed": 7})
+        rescoring.rescore(run, {}, {"seed": 7})

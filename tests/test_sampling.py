@@ -13,9 +13,10 @@ from scipy import stats
 from core.blocks import plan
 from core.domain import Sample, Turn
 from core.engines import Sampling, sampling
-from core.engines.draws import BLOCK, GOLDEN, draw, exponential, key, nucleus, splitmix
+from core.engines.draws import BLOCK, GOLDEN, ROWS, draw, exponential, key, nucleus, splitmix
 from core.engines.hardware import Precision
 from core.engines.hf import HFEngine
+from core.engines.plain_decoding import PlainDecoding
 from core.models import Checkpoint
 from core.templates import before_last_response, end_ids, prompts, transcripts
 
@@ -84,6 +85,16 @@ def test_draws_have_the_distribution_of_a_sort(
     assert stats.chisquare(seen, expected).pvalue > 0.01
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_rows_beside_it_do_not_change_a_draw(dtype: torch.dtype) -> None:
+    chance = torch.Generator().manual_seed(2)
+    logits = (torch.randn(ROWS["cpu"] * 3 + 1, BLOCK * 2 + 7, generator=chance) * 3).to(dtype)
+    keys = torch.arange(len(logits)) * 991
+    many = draw(logits, keys, 4, 1.4, 0.9)
+    for row in range(len(logits)):
+        assert draw(logits[row : row + 1], keys[row : row + 1], 4, 1.4, 0.9) == many[row]
+
+
 @pytest.mark.parametrize("top_p", [0.05, 0.5, 0.9, 0.999, 1.0])
 def test_the_nucleus_is_that_of_transformers(top_p: float) -> None:
     from transformers import TopPLogitsWarper
@@ -121,16 +132,24 @@ def test_splitmix_is_that_of_its_authors() -> None:
 # answers
 
 
+@pytest.mark.parametrize("plain", [False, True])
 @pytest.mark.parametrize("family", tiny.FAMILIES)
 def test_hardly_any_temperature_is_greedy_decoding_one_by_one(
-    make: MakeEngine, samples: Sequence[Sample], family: str
+    make: MakeEngine, samples: Sequence[Sample], family: str, plain: bool
 ) -> None:
     engine = make(family)
+    assert (engine.decoder is None) == (family == "gpt2")
     asked = prompts(samples[:4] + samples[-2:], engine.tokenizer)
     assert len({len(ids) for ids in asked}) > 3
     ends = np.array([2, 4, *range(60, 90)])  # many, so that rows leave at different times
     keys = np.arange(len(asked) * GREEDY.k)
-    found = sampling.sample(engine.model, asked, keys, GREEDY, ends)
+    with torch.inference_mode():
+        growing = (
+            PlainDecoding(engine.model, asked, GREEDY.k)
+            if plain
+            else sampling.growing_of(engine, asked, GREEDY.k)
+        )
+    found = sampling.sample(growing, keys, GREEDY, ends)
     for row, ids in enumerate(asked):
         prompt = torch.tensor([ids])
         wanted = engine.model.generate(

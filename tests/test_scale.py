@@ -9,7 +9,7 @@ import pytest
 from test_contract import LIGHT, NAMES, RECORDS, make, spec_of
 
 from benchmarks import invented, stores
-from core import loaded, runs, store
+from core import loaded, rescoring, runs, store
 from core.domain import Scores, id_hash
 from core.ids import Ids
 from core.loaded import Shown
@@ -55,7 +55,7 @@ def test_a_run_as_it_stands_has_the_scores_that_its_method_gives(run):
     found = load(run.run_id).scores({})
     with store.connect() as con:
         columns = stored.run_columns(con, run.run_id)
-    right = runs.rescore(run, columns, {})
+    right = rescoring.rescore(run, columns, {})
     np.testing.assert_array_equal(found.value, right.value)
     assert (found.group is None) == (right.group is None)
     if right.group is not None:
@@ -152,7 +152,7 @@ def test_a_live_knob_keeps_only_the_columns_that_it_changes(many):
     with store.connect() as con:
         columns = stored.run_columns(con, many.run_id)
     del columns["position"]
-    right = runs.rescore(many, columns, {"trim_low": 0.3})
+    right = rescoring.rescore(many, columns, {"trim_low": 0.3})
     np.testing.assert_array_equal(found.columns["score"], right.value)
     for name, column in right.diagnostics.items():
         np.testing.assert_array_equal(found.columns[name], column)

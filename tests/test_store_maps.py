@@ -8,7 +8,7 @@ import pytest
 from calls import jsonl
 from test_cli import call, done, refused
 
-from core import config, mapping, pools, runs, store
+from core import config, duplicates, mapping, pools, runs, store
 from core.demo import FOLDER
 from core.domain import RunSpec
 from core.errors import MethodError, PoolError, RunError
@@ -117,18 +117,18 @@ def test_groups_follow_the_threshold_from_what_is_stored(small: tuple[str, ...])
     about = row()
     with store.connect(write=True) as con:
         stored.add_map(con, about, small, small_map())
-    assert mapping.duplicates("small").tolist() == [0, 0, -1, -1]
-    assert mapping.duplicates("small", 0.85).tolist() == [0, 0, 0, -1]
-    assert mapping.duplicates("small", 0.98).tolist() == [-1] * 4
-    assert mapping.duplicates("small", 0.5, "minhash").tolist() == [0, -1, 0, -1]
+    assert duplicates.groups("small").tolist() == [0, 0, -1, -1]
+    assert duplicates.groups("small", 0.85).tolist() == [0, 0, 0, -1]
+    assert duplicates.groups("small", 0.98).tolist() == [-1] * 4
+    assert duplicates.groups("small", 0.5, "minhash").tolist() == [0, -1, 0, -1]
     with pytest.raises(MethodError, match=r"^threshold: is out of bounds\. Got 0\.4"):
-        mapping.duplicates("small", 0.4, "minhash")
+        duplicates.groups("small", 0.4, "minhash")
 
 
 def test_members_of_groups_come_largest_first_and_representative_first() -> None:
-    groups = mapping.members(np.array([-1, 1, 2, 1, 2, 2, -1, 7, 7]))
+    groups = duplicates.members(np.array([-1, 1, 2, 1, 2, 2, -1, 7, 7]))
     assert [g.tolist() for g in groups] == [[2, 4, 5], [1, 3], [7, 8]]
-    assert mapping.members(np.array([-1, -1])) == []
+    assert duplicates.members(np.array([-1, -1])) == []
 
 
 def test_a_map_is_made_from_any_vectors_and_only_once(small: tuple[str, ...]) -> None:
@@ -155,13 +155,13 @@ def test_the_planted_near_duplicates_of_the_demo_are_found() -> None:
     assert "160 samples, 9 clusters" in out
     code, again, err = call("map", "demo")
     assert (code, again, err) == (0, out, "")  # nothing is measured or mapped again
-    groups = mapping.members(mapping.duplicates("demo", 0.89))
+    groups = duplicates.members(duplicates.groups("demo", 0.89))
     assert sorted(group.tolist()[1] for group in groups) == planted
     assert all(len(group) == 2 for group in groups)
     shown = done("duplicates", "demo", "--threshold", "0.89")
     assert shown.splitlines()[-1] == "4 groups; 4 samples repeat another"
     assert "Why do onions make us cry?" in shown
-    assert len(mapping.members(mapping.duplicates("demo", 0.5, "minhash"))) == 3
+    assert len(duplicates.members(duplicates.groups("demo", 0.5, "minhash"))) == 3
     with store.connect() as con:
         made = stored.newest_map(con, "demo")
         places = stored.map_rows(con, made.map_id)

@@ -60,7 +60,7 @@ def _means(logits: "torch.Tensor", e: Encoded) -> tuple[float, float]:
     entropy = -(p * log_p).sum(-1)
     at = torch.from_numpy(np.flatnonzero(e.scored)).to(logits.device)
     ids = torch.from_numpy(e.ids).to(logits.device)[at]
-    return float(-log_p[at - 1, ids].mean()), float(entropy[at - 1].mean())
+    return (-log_p[at - 1, ids].mean()).item(), entropy[at - 1].mean().item()
 
 
 def greedy_token(model: Any, engine: HFEngine, prompts: Sequence[NDArray[np.int64]]) -> list[Any]:

@@ -1,8 +1,10 @@
 """Commands that open something: the demo, the app, a look at the machine."""
 
+from typing import Any
+
 import click
 
-from core.cli.root import cli, echo, note, progress
+from core.cli.root import cli, echo, executor_options, model_options, note, progress
 
 
 @cli.command()
@@ -10,32 +12,34 @@ from core.cli.root import cli, echo, note, progress
 @click.option("--samples", type=click.IntRange(2, 160), default=160, help="Use the first N.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8501, show_default=True)
 @click.option("--bundle", is_flag=True, help="Freeze the scored demo in cache/demo.")
-def demo(app: bool, samples: int, port: int, bundle: bool) -> None:
+@executor_options
+def demo(
+    app: bool, samples: int, port: int, bundle: bool, executor: Any, workers: int | None
+) -> None:
     """Score the demo pool with a real model, live, and open the app on it."""
-    from core import app_server
+    from core import app_server, executors
     from core import demo as demo_pool
 
-    if bundle:
-        _bundle(samples)
-        return
-    server = app_server.start(port) if app else None
+    if bundle and samples != demo_pool.SAMPLES:
+        raise click.UsageError(f"--bundle takes all {demo_pool.SAMPLES} samples.")
+    server = app_server.start(port) if app and not bundle else None
     if server:
         note(f"app: {server.url} (Ctrl-C ends it)")
-    run = demo_pool.run(samples, progress())
+    with executors.opened(executor, workers) as opened:
+        run = demo_pool.run(samples, progress(), opened)
+    if bundle:
+        _freeze()
+        return
     echo(demo_pool.report(run))
     if server:
         note(f"app: {server.url} (Ctrl-C ends it)")
         server.wait()
 
 
-def _bundle(samples: int) -> None:
-    """Score what is not scored yet, and freeze it."""
-    from core import demo as demo_pool
+def _freeze() -> None:
+    """Put the scored demo into `cache/demo`."""
     from core.demo import bundle, manifest
 
-    if samples != demo_pool.SAMPLES:
-        raise click.UsageError(f"--bundle takes all {demo_pool.SAMPLES} samples.")
-    demo_pool.run(samples, progress())
     made = bundle.make()
     size = sum(file.size for file in made.files.values())
     echo(f"{manifest.FOLDER}: {len(made.runs)} runs, {len(made.maps)} maps, {size / 1e6:.1f} MB")
@@ -64,9 +68,16 @@ def app(port: int, host: str, demo: bool) -> None:
 
 
 @cli.command()
-def doctor() -> None:
+@click.option("--bench", is_flag=True, help="Time this machine, and tell hours for your pools.")
+@click.option("--pool", default="", help="Tell the hours of this pool (default: of every pool).")
+@model_options
+def doctor(bench: bool, pool: str, model: str, device: str, dtype: str) -> None:
     """Check versions, device, speed of the number formats, model and store."""
     from core import doctor as checks
 
+    if bench:
+        for line in checks.bench(model, pool, device, dtype, progress()):
+            echo(line)
+        return
     for line in checks.report():
         echo(line)

@@ -1,5 +1,6 @@
 """The command `sftlens` itself, and what its subcommands share."""
 
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -36,6 +37,23 @@ def progress() -> Any:
     return Progress()
 
 
+def executor_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say where blocks are measured; no score depends on them."""
+    workers = click.option(
+        "--workers",
+        type=click.IntRange(1),
+        help="Processes of one thread, or one a GPU (default: as many as there is room for).",
+    )
+    executor = click.option(
+        "--executor",
+        type=click.Choice(["processes", "serial"]),
+        default="processes",
+        show_default=True,
+        help="Measure in processes side by side, or one block after another in this one.",
+    )
+    return executor(workers(command))
+
+
 def pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:
     """`("a=1", "b=2")` as a mapping."""
     for text in texts:
@@ -48,3 +66,16 @@ def short(text: str, width: int = 92) -> str:
     """One printable line of a text."""
     line = "".join(c if c.isprintable() else "�" for c in " ".join(text.split()))
     return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say which model runs where."""
+    where = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda[:N].")
+    form = click.option("--dtype", default="auto", show_default=True, help="auto, fp32 or bf16.")
+    which = click.option(
+        "--model",
+        default="embedded",
+        show_default=True,
+        help="embedded, a hub id (org/name@revision), a folder, or a .gguf file.",
+    )
+    return which(where(form(command)))

@@ -6,7 +6,16 @@ from typing import Any
 
 import click
 
-from core.cli.root import cli, echo, note, pairs, progress, short
+from core.cli.root import (
+    cli,
+    echo,
+    executor_options,
+    model_options,
+    note,
+    pairs,
+    progress,
+    short,
+)
 
 
 @cli.command()
@@ -36,16 +45,7 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 metavar="NAME=VALUE",
                 help="Set a parameter of the method (see: sftlens methods METHOD).",
             ),
-            click.option(
-                "--model",
-                default="embedded",
-                show_default=True,
-                help="embedded, a hub id (org/name@revision), a folder, or a .gguf file.",
-            ),
-            click.option(
-                "--device", default="auto", show_default=True, help="auto, cpu, cuda[:N]."
-            ),
-            click.option("--dtype", default="auto", show_default=True, help="auto, fp32 or bf16."),
+            model_options,
             click.option(
                 "--max-tokens",
                 type=click.IntRange(2),
@@ -69,27 +69,61 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     help="Score with every method, sharing what can be, and make the maps.",
 )
 @click.option("--query", default="", help="The query set, for methods that need one.")
+@click.option("--dry-run", is_flag=True, help="Tell time and disk; measure and train nothing.")
 @_run_options
+@executor_options
 def score(
-    pool: str, method: str | None, every: bool, params: tuple[str, ...], **options: Any
+    pool: str,
+    method: str | None,
+    every: bool,
+    params: tuple[str, ...],
+    dry_run: bool,
+    executor: Any,
+    workers: int | None,
+    **options: Any,
 ) -> None:
     """Score POOL with METHOD. Goes on where a stopped run was; the same again is free."""
-    from core import mapping, runs
+    from core import executors, runs
     from core.domain import RunSpec
 
     if bool(method) == every:
         raise click.UsageError("Give a METHOD, or --all.")
     spec = RunSpec(pool, method or "", pairs(params, "--set"), **options)
-    if method:
-        _told(runs.execute(spec, progress()))
-        echo(f"next: sftlens select {pool} --method {method} --budget 10% --out DIR")
+    if dry_run:
+        _foretold(spec, executor, workers)
         return
-    for finished in runs.execute_all(spec, progress()):
+    with executors.opened(executor, workers) as opened:
+        if not method:
+            _score_all(spec, opened)
+            return
+        _told(runs.execute(spec, progress(), opened))
+    echo(f"next: sftlens select {pool} --method {method} --budget 10% --out DIR")
+
+
+def _score_all(spec: Any, executor: Any) -> None:
+    """Every method and every map."""
+    from core import mapping, runs
+
+    for finished in runs.execute_all(spec, progress(), executor):
         _told(finished)
     if not spec.query:
         note("methods that need a query set were left out; name one with --query")
-    for made in mapping.make_all(pool, progress()):
+    for made in mapping.make_all(spec.pool, progress(), executor):
         echo(f"map {made.map_id}: {made.of}, {made.n:,} samples, {len(made.labels)} clusters")
+
+
+def _foretold(spec: Any, executor: str, workers: int | None) -> None:
+    """What the run would take."""
+    from core import forecast
+
+    def timed(kind: str, said: str) -> None:
+        note(f"timed {kind}: {said}")
+
+    found = forecast.forecast(spec, timed, workers=1 if executor == "serial" else workers)
+    for line in forecast.lines(found):
+        echo(line)
+    if not spec.method:
+        note("the maps, which come last, are not counted")
 
 
 def _told(finished: Any) -> None:
@@ -132,9 +166,10 @@ def status() -> None:
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
 def map_(pool: str, of: Any, seed: int) -> None:
     """Lay POOL out on a map with clusters, neighbours and near-duplicates. Again is free."""
-    from core import mapping
+    from core import executors, mapping
 
-    made = mapping.make(pool, of, seed, progress())
+    with executors.opened() as opened:
+        made = mapping.make(pool, of, seed, progress(), opened)
     echo(f"map {made.map_id}: {made.n:,} samples, {len(made.labels)} clusters")
     for number, label in enumerate(made.labels):
         echo(f"{number:>4}  {label}")
@@ -155,10 +190,11 @@ def map_(pool: str, of: Any, seed: int) -> None:
 )
 def duplicates(pool: str, threshold: float | None, by: Any) -> None:
     """List groups of near-duplicate instructions of a mapped POOL, each with its first words."""
-    from core import mapping, store
+    from core import duplicates as near
+    from core import store
     from core.store import views
 
-    groups = mapping.members(mapping.duplicates(pool, threshold, by))
+    groups = near.members(near.groups(pool, threshold, by))
     with store.connect() as con:
         frame = views.previews(con, pool, [int(row) for rows in groups for row in rows])
     shown = zip(frame["sample_id"], frame["source"], frame["preview"], strict=True)

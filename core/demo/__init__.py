@@ -10,6 +10,7 @@ from typing import Any
 
 from core import mapping, pools, runs, store
 from core.domain import RunSpec
+from core.executors import Executor
 from core.methods import catalogue
 from core.progress import Progress
 from core.recipe import Recipe
@@ -39,15 +40,17 @@ SETTINGS: Mapping[str, Any] = {
 }
 
 
-def run(samples: int = SAMPLES, progress: Progress | None = None) -> list[stored.Run]:
+def run(
+    samples: int = SAMPLES, progress: Progress | None = None, executor: Executor | None = None
+) -> list[stored.Run]:
     """Import the demo pool and its query set, score the pool with every method, make its maps."""
     progress = progress or Progress(quiet=True)
     name = "demo" if samples == SAMPLES else f"demo-{samples}"
     pools.import_files([FOLDER / "pool.jsonl"], name, limit=samples)
     pools.import_files([FOLDER / "query.jsonl"], QUERY, "query")
     spec = RunSpec(name, "", SETTINGS, query=QUERY)
-    scored = [finished.run for finished in runs.execute_all(spec, progress)]
-    mapping.make_all(name, progress)
+    scored = [finished.run for finished in runs.execute_all(spec, progress, executor)]
+    mapping.make_all(name, progress, executor)
     return scored
 
 

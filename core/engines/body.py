@@ -112,8 +112,13 @@ class Reading:
         return spread if self.real is None else spread[self.real]
 
 
-def attend(reading: Reading, layer: Layer, x: "torch.Tensor") -> None:
-    """Add a layer's attention to the stream (r, d), in place."""
+def attend(
+    reading: Reading, layer: Layer, x: "torch.Tensor"
+) -> "tuple[torch.Tensor, torch.Tensor]":
+    """Add a layer's attention to the stream (r, d), in place.
+
+    Returns: keys and values of every position of every row, (b, t, kv, w); those of pads are 0.
+    """
     import torch
 
     stack, c, b = reading.stack, reading.shared, reading.b
@@ -133,6 +138,7 @@ def attend(reading: Reading, layer: Layer, x: "torch.Tensor") -> None:
         )
         mixed = _cat([first, reading.gathered(attention(stack, q, k, v, mask[c:]))])
     add(x, mixed, layer.out, layer.out_bias, layer.after_attention, stack.eps)
+    return k, v
 
 
 def heads_of(

@@ -35,43 +35,58 @@ def draw(
     """One token for each row of logits (r, V), by the row's key (r,) and the position; (r,)."""
     import torch
 
-    size = ROWS[logits.device.type]
-    steps = splitmix(keys + _signed(GOLDEN * (position + 1)))
-    parts = zip(logits.split(size), steps.split(size), strict=True)
-    return torch.cat([_draw_rows(z, s, temperature, top_p) for z, s in parts])
-
-
-def _draw_rows(
-    logits: "torch.Tensor", keys: "torch.Tensor", temperature: float, top_p: float
-) -> "torch.Tensor":
-    import torch
-
-    z = logits.float()
-    mass = ((z - z.amax(1, keepdim=True)) / temperature).exp_()  # (r, V), the likeliest has 1
-    mass = torch.nn.functional.pad(mass, (0, -mass.shape[1] % BLOCK))
-    tokens = torch.zeros(len(mass), dtype=torch.long, device=mass.device)
-    left = torch.arange(len(mass), device=mass.device)
-    for attempt in range(ROUNDS):
-        found = _race(mass, keys, attempt)
-        tokens[left] = found
-        own = mass.gather(1, found[:, None])
-        above = torch.where(mass > own, mass, 0.0).sum(1)
-        again = above >= top_p * mass.sum(1)
-        if not again.any():
-            return tokens
-        mass, keys, left = mass[again], keys[again], left[again]
-    tokens[left] = _race(nucleus(mass, top_p), keys, ROUNDS)
+    r, v = logits.shape
+    keys = splitmix(keys + _signed(GOLDEN * (position + 1)))
+    size = min(r, ROWS[logits.device.type])
+    # memory that is used again for all rows: new pages would cost more than the arithmetic
+    scaled = torch.full((size, v + -v % BLOCK), -torch.inf, device=logits.device)
+    mass = torch.empty_like(scaled)
+    tokens = torch.empty(r, dtype=torch.long, device=logits.device)
+    for start in range(0, r, size):
+        z = logits[start : start + size]
+        z = scaled[: len(z), :v].copy_(z).div_(temperature)
+        here, own = mass[: len(z)], keys[start : start + len(z)]
+        torch.softmax(scaled[: len(z)], 1, out=here)
+        tokens[start : start + len(z)] = _from_nucleus(here, own, top_p, scaled[: len(z)])
+        scaled[:, v:] = -torch.inf  # where the ratios of masses were
     return tokens
 
 
-def _race(mass: "torch.Tensor", keys: "torch.Tensor", attempt: int) -> "torch.Tensor":
-    """A token of each row of masses (r, V), drawn in proportion; V is whole blocks."""
+def _from_nucleus(
+    mass: "torch.Tensor", keys: "torch.Tensor", top_p: float, spare: "torch.Tensor"
+) -> "torch.Tensor":
+    """A token of the nucleus of each row of masses (r, V); `spare` (r, V) is overwritten."""
     import torch
 
-    blocks = mass.view(len(mass), -1, BLOCK)
-    noise = exponential(keys, attempt, blocks.shape[1] + BLOCK)
-    first = (noise[:, BLOCK:] / blocks.sum(2)).argmin(1)
-    inside = blocks[torch.arange(len(mass), device=mass.device), first]
+    tokens = torch.zeros(len(mass), dtype=torch.long, device=mass.device)
+    left = torch.arange(len(mass), device=mass.device)
+    for attempt in range(ROUNDS):
+        sums = mass.view(len(mass), -1, BLOCK).sum(2)
+        found = _race(mass, sums, keys, attempt)
+        tokens[left] = found
+        own = mass.gather(1, found[:, None])
+        # a rounded quotient is above 1 exactly where the mass is above the token's own
+        ratio = torch.div(mass, own, out=spare[: len(mass)])
+        above = torch.threshold_(ratio, 1.0, 0.0).sum(1) * own[:, 0]
+        again = above >= top_p * sums.sum(1)
+        if not again.any():
+            return tokens
+        mass, keys, left = mass[again], keys[again], left[again]
+    sure = nucleus(mass, top_p)
+    tokens[left] = _race(sure, sure.view(len(sure), -1, BLOCK).sum(2), keys, ROUNDS)
+    return tokens
+
+
+def _race(
+    mass: "torch.Tensor", sums: "torch.Tensor", keys: "torch.Tensor", attempt: int
+) -> "torch.Tensor":
+    """A token of each row of masses (r, V), drawn in proportion; `sums` are those of blocks."""
+    import torch
+
+    noise = exponential(keys, attempt, sums.shape[1] + BLOCK)
+    first = (noise[:, BLOCK:] / sums).argmin(1)
+    rows = torch.arange(len(mass), device=mass.device)
+    inside = mass.view(len(mass), -1, BLOCK)[rows, first]
     return first * BLOCK + (noise[:, :BLOCK] / inside).argmin(1)
 
 

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from core.domain import IntN, Sample
 from core.engines import LETTERS, Pooling, Sampling, Sketch, Text, Wording
+from core.engines.hardware import Precision
+from core.models import Checkpoint
 from core.templates import Template
 
 WIDTH = 16  # of invented vectors
@@ -29,6 +31,7 @@ class FakeEngine:
 
     def __init__(self, key: str = "fake") -> None:
         self.key = key
+        self.checkpoint, self.precision = Checkpoint("fake", "", "", key), Precision("cpu", "fp32")
         self.delay_s = float(os.environ.get("SFTLENS_FAKE_DELAY_S", "0"))
 
     def lengths(self, samples: Sequence[Sample], template: Template) -> IntN:

@@ -13,6 +13,7 @@ from core.domain import IntN, Sample
 from core.engines import Pooling, Sampling, Sketch, Text, Wording
 from core.engines.batches import shared_start
 from core.engines.body import last_states
+from core.engines.decoding import Decoder
 from core.engines.hardware import DTYPES, Precision
 from core.engines.logits import Head
 from core.engines.stack import Stack, stack_of
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BATCH_TOKENS = {"cpu": 2048, "cuda": 32_768}  # padded tokens in one forward pass
-BLOCK_TOKENS = {"cpu": 4096, "cuda": 1_048_576}  # padded tokens in one part on disk
+BLOCK_TOKENS = {"cpu": 2048, "cuda": 1_048_576}  # padded tokens in one part on disk
 
 
 class HFEngine:
@@ -52,7 +53,11 @@ class HFEngine:
     @cached_property
     def model(self) -> Any:
         """The checkpoint's weights on the device, ready to measure."""
-        return load_model(self.checkpoint, self.precision.device, DTYPES[self.precision.dtype])
+        import torch
+
+        # gradients may be asked of it later, even if it is first needed where none are
+        with torch.inference_mode(False):
+            return load_model(self.checkpoint, self.precision.device, DTYPES[self.precision.dtype])
 
     @cached_property
     def adapter(self) -> adapters.Adapter:
@@ -144,6 +149,13 @@ class HFEngine:
         del self.model  # its norms are folded: read it anew
         self._plain_path("its layers differ from what their names say")
         return None
+
+    @cached_property
+    def decoder(self) -> Decoder | None:
+        """Stack and head laid out for sampling, or None for the plain path."""
+        if self.stack is None or self.head is None:
+            return None
+        return Decoder(self.stack, self.head)
 
     def _plain_path(self, why: str) -> None:
         """Say once why this model takes longer."""

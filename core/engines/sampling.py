@@ -1,34 +1,35 @@
 """k sampled answers to each prompt: prompts are read once, then all answers grow together.
 
-Prompts of similar length are padded on the left and read in one pass; their keys and values
-are taken k times, and one step draws the next token of every answer. Answers that have ended
-leave the batch. A draw depends on seed, sample, answer and position alone, see
-`core.engines.draws`; the logits of a row differ in the last bits between batches of other
-shapes. So the same block gives the same text; in another block a text is the same unless two
-tokens were closer than that rounding error, which float32 makes rare and bf16 does not.
+One step draws the next token of every answer of a batch; answers that have ended leave it. Models
+with a `Stack` grow by `core.engines.decoding`, others by `core.engines.plain_decoding`. A draw
+depends on seed, sample, answer and position alone, see `core.engines.draws`; the logits of a row
+differ in the last bits between batches of other shapes. So the same block gives the same text; in
+another block a text is the same unless two tokens were closer than that rounding error, which
+float32 makes rare and bf16 does not.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.domain import Sample
+from core.domain import IntN, Sample
 from core.engines import Sampling
 from core.engines.batches import token_batches
+from core.engines.decoding import Decoding
 from core.engines.draws import draw, key
 from core.engines.hf import HFEngine
-from core.engines.kv_cache import bytes_per_position, roomy_cache
+from core.engines.kv_cache import bytes_per_position
+from core.engines.plain_decoding import PlainDecoding
 from core.templates import end_ids, prompts
 
 if TYPE_CHECKING:
     import torch
 
 CACHE_BYTES = {"cpu": 2 << 30, "cuda": 24 << 30}  # keys and values of one batch
-LEAVE = 0.25  # share of ended answers at which they leave: each time, the others are copied
+Growing = Decoding | PlainDecoding
 
 
 @dataclass(frozen=True)
@@ -48,19 +49,14 @@ def answers(
     text = np.full(shape, b"", object)
     n_tokens, ended = np.zeros(shape, np.int32), np.zeros(shape, bool)
     asked = prompts(samples, engine.tokenizer)
-    lengths = np.array([len(ids) + sampling.max_new_tokens for ids in asked], np.int64)
-    over_long = lengths > min(max_tokens, engine.limit)
-    for batch in _batches(engine, np.flatnonzero(~over_long), lengths, sampling.k):
+    lengths = np.array([len(ids) for ids in asked], np.int64)
+    over_long = lengths + sampling.max_new_tokens > min(max_tokens, engine.limit)
+    for batch in _batches(engine, np.flatnonzero(~over_long), lengths, sampling):
         keys = [
             key(sampling.seed, samples[i].sample_id, j) for i in batch for j in range(sampling.k)
         ]
-        drawn = sample(
-            engine.model,
-            [asked[i] for i in batch],
-            np.array(keys, np.int64),
-            sampling,
-            _ends(engine),
-        )
+        growing = growing_of(engine, [asked[i] for i in batch], sampling.k)
+        drawn = sample(growing, np.array(keys, np.int64), sampling, _ends(engine))
         said = _texts(engine.tokenizer, drawn)
         text[batch] = np.array(said, object).reshape(-1, sampling.k)
         n_tokens[batch] = drawn.n_tokens.reshape(-1, sampling.k)
@@ -73,13 +69,27 @@ def answers(
     }
 
 
-def _batches(engine: HFEngine, rows: NDArray[np.int64], lengths: NDArray[np.int64], k: int) -> Any:
-    """Batches of prompts whose answers fit into the cache together; loads no model for none."""
+def growing_of(engine: HFEngine, asked: Sequence[list[int]], k: int) -> Growing:
+    """k empty answers to each prompt: by the fast path where the model takes it."""
+    import torch
+
+    with torch.inference_mode():
+        if engine.decoder is not None:
+            return Decoding(engine.decoder, asked, k)
+        return PlainDecoding(engine.model, asked, k)
+
+
+def _batches(engine: HFEngine, rows: IntN, asked: IntN, sampling: Sampling) -> Iterator[IntN]:
+    """Batches of prompts of `asked` tokens whose answers fit into the cache together.
+
+    Loads no model for none.
+    """
     if not len(rows):
         return iter(())
     size = bytes_per_position(engine.model.config, engine.model.dtype.itemsize)
-    budget = CACHE_BYTES[engine.precision.device.split(":")[0]] // size // k
-    return token_batches(rows, lengths, budget)
+    budget = CACHE_BYTES[engine.precision.device.split(":")[0]] // size
+    held = asked if engine.decoder is not None else sampling.k * asked  # answers share a prompt
+    return token_batches(rows, held + sampling.k * sampling.max_new_tokens, budget)
 
 
 def _ends(engine: HFEngine) -> NDArray[np.int64]:
@@ -96,11 +106,7 @@ def _texts(tokenizer: Any, drawn: Drawn) -> list[bytes]:
 
 
 def sample(
-    model: Any,
-    asked: Sequence[list[int]],
-    keys: NDArray[np.int64],
-    sampling: Sampling,
-    ends: NDArray[np.int64],
+    growing: Growing, keys: NDArray[np.int64], sampling: Sampling, ends: NDArray[np.int64]
 ) -> Drawn:
     """Draw k answers to each prompt of a batch; row i * k + j is answer j of prompt i.
 
@@ -108,15 +114,13 @@ def sample(
     """
     import torch
 
-    r = len(asked) * sampling.k
+    r = len(keys)
     tokens = np.zeros((r, sampling.max_new_tokens), np.int64)
     n_tokens, ended = np.zeros(r, np.int32), np.zeros(r, bool)
     with torch.inference_mode():
-        growing = _Growing(model, asked, sampling.k)
         for t in range(sampling.max_new_tokens):
             here = growing.rows
-            own = torch.from_numpy(keys[here]).to(growing.logits.device)
-            drawn = draw(growing.logits, own, t, sampling.temperature, sampling.top_p)
+            drawn = _drawn(growing, keys[here], t, sampling)
             found = drawn.cpu().numpy()
             new = ~ended[here]
             tokens[here[new], t] = found[new]
@@ -128,50 +132,15 @@ def sample(
     return Drawn(tokens, n_tokens, ended)
 
 
-class _Growing:
-    """A batch of answers in the making: which rows it holds, and their next logits."""
+def _drawn(
+    growing: Growing, keys: NDArray[np.int64], position: int, sampling: Sampling
+) -> "torch.Tensor":
+    """The next token of every row, (r,)."""
+    import torch
 
-    def __init__(self, model: Any, asked: Sequence[list[int]], k: int) -> None:
-        import torch
-
-        self.model, self.cache = model, roomy_cache(model.config)
-        self.takes = signature(model.forward).parameters
-        width = max(map(len, asked))
-        ids = np.zeros((len(asked), width), np.int64)
-        mask = np.zeros((len(asked), width), np.int64)
-        for row, prompt in enumerate(asked):
-            ids[row, width - len(prompt) :], mask[row, width - len(prompt) :] = prompt, 1
-        self.mask = torch.from_numpy(mask).to(model.device)
-        self._read(torch.from_numpy(ids).to(model.device), (self.mask.cumsum(1) - 1).clamp(min=0))
-        self._keep(torch.arange(len(asked), device=model.device).repeat_interleave(k))
-        self.position = self.mask.sum(1, keepdim=True)  # of the next token, (r, 1)
-        self.rows = np.arange(len(asked) * k)
-
-    def step(self, tokens: "torch.Tensor", going: NDArray[np.bool_]) -> None:
-        """Append a token to each row; rows that are not `going` leave once they are many."""
-        import torch
-
-        if np.mean(~going) >= LEAVE:
-            keep = torch.from_numpy(np.flatnonzero(going)).to(tokens.device)
-            self._keep(keep)
-            self.position, self.rows, tokens = self.position[keep], self.rows[going], tokens[keep]
-        self.mask = torch.cat([self.mask, self.mask.new_ones(len(tokens), 1)], 1)
-        self._read(tokens[:, None], self.position)
-        self.position = self.position + 1
-
-    def _read(self, ids: "torch.Tensor", position: "torch.Tensor") -> None:
-        """Run the model on new tokens (r, t); their keys and values join the cache."""
-        extra = {"position_ids": position, "logits_to_keep": 1}
-        out = self.model(
-            input_ids=ids,
-            attention_mask=self.mask,
-            past_key_values=self.cache,
-            use_cache=True,
-            **{name: value for name, value in extra.items() if name in self.takes},
-        )
-        self.logits = out.logits[:, -1]
-
-    def _keep(self, rows: "torch.Tensor") -> None:
-        """Go on with these rows; one may be taken several times."""
-        self.cache.reorder_cache(rows)
-        self.mask, self.logits = self.mask[rows], self.logits[rows]
+    found, start = [], 0
+    for z in growing.logits():
+        own = torch.from_numpy(keys[start : start + len(z)]).to(z.device)
+        found.append(draw(z, own, position, sampling.temperature, sampling.top_p))
+        start += len(z)
+    return torch.cat(found)

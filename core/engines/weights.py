@@ -1,5 +1,7 @@
 """Reading the weights of a checkpoint."""
 
+from math import prod
+from pathlib import Path
 from typing import Any
 
 from core import adapters
@@ -34,6 +36,22 @@ def load_model(checkpoint: Checkpoint, device: str, dtype: str) -> Any:
         if dtype == "bfloat16":
             model = adapters.rounded(model, 0)
     return model.to(torch.device(device)).eval()
+
+
+def shapes(folder: str) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor of a checkpoint, by its name; only the files' heads are read."""
+    from safetensors import safe_open
+
+    found: dict[str, tuple[int, ...]] = {}
+    for path in sorted(Path(folder).glob("*.safetensors")):
+        with safe_open(str(path), framework="numpy") as held:
+            found |= {name: tuple(held.get_slice(name).get_shape()) for name in held.keys()}  # noqa: SIM118
+    return found
+
+
+def n_weights(folder: str) -> int:
+    """How many numbers a checkpoint on disk holds, none for the fake one; see `shapes`."""
+    return 0 if not folder else sum(prod(shape) for shape in shapes(folder).values())
 
 
 def unloadable(checkpoint: Checkpoint, what: str, error: Exception) -> ModelError:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.domain import IntN, MaskN, Scores
+from core.domain import FloatN, IntN, MaskN, Scores
 from core.errors import RunError
 from core.store import Connection
 from core.store.columns import Columns
@@ -49,11 +49,11 @@ def add_run(con: Connection, run: Run, ids: Sequence[str], scores: Scores) -> No
     columns: dict[str, Any] = {
         "position": pa.array(np.arange(len(ids), dtype=np.int32)),
         "sample_id": pa.array(list(ids)),
-        "value": pa.array(scores.value, from_pandas=True),  # NaN becomes NULL
+        "value": _numbers_of(scores.value),
         "group_no": pa.nulls(len(ids), pa.int32())
         if group is None
         else pa.array(group, pa.int32()),
-        "reason": pa.array(scores.reasons(), pa.string()),
+        "reason": _reasons(scores),
     }
     for name, column in scores.diagnostics.items():
         columns[_column(name)] = _arrow(column)
@@ -123,10 +123,26 @@ def _arrow(column: NDArray[Any]) -> "pa.Array":
     import pyarrow as pa
 
     if column.ndim == 1:
-        return pa.array(np.asarray(column, np.float64), from_pandas=True)
+        return _numbers_of(np.asarray(column, np.float64))
     kind = np.float32 if column.dtype == np.float32 else np.float64
     flat = pa.array(np.asarray(column, kind).ravel())  # NaN stays NaN inside
     return pa.FixedSizeListArray.from_arrays(flat, column.shape[1])
+
+
+def _numbers_of(column: FloatN) -> "pa.Array":
+    """A column (n,) with NULL for NaN; the array itself where there is none, without a copy."""
+    import pyarrow as pa
+
+    return pa.array(column, from_pandas=bool(np.isnan(column).any()))
+
+
+def _reasons(scores: Scores) -> "pa.Array":
+    """Why each sample has no score, NULL where it has one."""
+    import pyarrow as pa
+
+    if not any(np.any(mask) for mask in scores.excluded.values()):
+        return pa.nulls(len(scores.value), pa.string())
+    return pa.array(scores.reasons(), pa.string())
 
 
 def has_run(con: Connection, pool: str, method: str) -> bool:

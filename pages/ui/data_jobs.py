@@ -1,9 +1,16 @@
 """Scoring processes, as the app sees and starts them; and the demo, which needs none."""
 
+import streamlit as st
+
+from core import config, forecast, runs
 from core import jobs as jobs_on_file
-from core import runs
 from core.demo import bundle
-from core.domain import RunSpec
+from core.domain import RunSpec, content_hash
+from core.errors import SFTLensError
+from pages.ui.data import Stamp, stamp
+
+MANY = 100_000  # samples from which on the parts on disk are too many to look at in a page
+FRESH_S = 30.0  # an estimate holds so long: what is measured meanwhile makes it shorter
 
 
 def jobs() -> list[jobs_on_file.Job]:
@@ -29,3 +36,24 @@ def log_tail(job_id: str) -> str:
 def open_demo() -> None:
     """Put the demo, scored beforehand, into the store."""
     bundle.load()
+
+
+def foretold(spec: RunSpec, n: int) -> forecast.Forecast | str:
+    """What a run of n samples would take, from kept rates alone; or why nobody knows."""
+    if n > MANY:
+        return "The pool is too long for an estimate here."
+    return _foretold(stamp(), content_hash([repr(spec), rates_at()]), spec)
+
+
+@st.cache_data(ttl=FRESH_S, max_entries=32, show_spinner=False)
+def _foretold(at: Stamp, key: str, _spec: RunSpec) -> forecast.Forecast | str:
+    try:
+        return forecast.forecast(_spec, guess=True)
+    except SFTLensError as error:
+        return str(error)
+
+
+def rates_at() -> float:
+    """When rates were kept last; 0 before there are any."""
+    found = [p.stat().st_mtime for p in (config.cache_dir() / "bench").glob("*.json")]
+    return max(found, default=0.0)

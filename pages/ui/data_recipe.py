@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import streamlit as st
 
-from core import runs, store
+from core import rescoring, store
 from core import sensitivity as sens
 from core.bench import Bench, SomeColumns, bench
 from core.domain import FloatN, Scores
@@ -176,7 +176,7 @@ def _knob(selection: Selection, on: Bench, name: str) -> sens.Curve:
     kind: Callable[[float], float] = int if whole else float
 
     def rescore(place: float) -> Scores:
-        return runs.rescore(run, columns, recipe.params | {name: kind(place)})
+        return rescoring.rescore(run, columns, recipe.params | {name: kind(place)})
 
     allowed = [place for place in at.tolist() if _allowed(run, recipe.params | {name: kind(place)})]
     return sens.knob_curve(on, name, allowed, rescore, now)

@@ -10,7 +10,7 @@ from core.errors import SFTLensError
 from core.jobs import Job
 from core.methods import build, catalogue
 from core.progress import duration
-from pages.ui import data, data_jobs
+from pages.ui import data, data_jobs, run_cost
 from pages.ui.forms import fields
 from pages.ui.glossary import term
 
@@ -143,14 +143,18 @@ def start() -> None:
         query = _query(frame, method)
         with st.expander("Parameters"):
             changed = fields(catalogue()[method], build(method).model_dump(), f"runs_{method}")
+        spec = RunSpec(pool, method, changed, model, dtype=dtype, query=query)
+        place = st.container()  # drawn after the button, which need not wait for it
         st.button(
             "Start scoring",
             type="primary",
             icon=":material/play_arrow:",
             key="runs_start",
             on_click=_start,
-            args=(RunSpec(pool, method, changed, model, dtype=dtype, query=query),),
+            args=(spec,),
         )
+        with place:
+            run_cost.cost(spec, int(frame.loc[frame["pool"] == pool, "n"].iloc[0]))
     if refused := st.session_state.pop("runs_refused", ""):
         st.error(refused, icon=":material/error:")
 

@@ -1,0 +1,44 @@
+"""Where blocks are measured. Every executor gives the same blocks to the same task.
+
+What is measured depends on the blocks alone, so no executor changes a score: bit for bit where a
+process has the same number of threads, within rounding where it has not.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Literal, Protocol
+
+from core.blocks import Block, Task
+
+Name = Literal["processes", "serial"]
+
+
+class Executor(Protocol):
+    """Maps a task over blocks and yields what it returns."""
+
+    def map(self, task: Task, blocks: Sequence[Block]) -> Iterator[Block]:
+        """Yield each block once it is measured, in any order."""
+        ...
+
+
+class Serial:
+    """One block after another, in this process, with all of its threads."""
+
+    def map(self, task: Task, blocks: Sequence[Block]) -> Iterator[Block]:
+        """See `Executor.map`."""
+        return map(task, blocks)
+
+
+@contextmanager
+def opened(name: Name = "processes", workers: int | None = None) -> Iterator[Executor]:
+    """An executor by its name; what it started ends with the body.
+
+    `workers` None: as many as there is room for, and none where the work is not worth them.
+    """
+    from core.executors.processes import Processes
+
+    if name == "serial" or workers == 1:
+        yield Serial()
+        return
+    with Processes(workers) as executor:
+        yield executor
