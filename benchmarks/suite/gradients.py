@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.suite.bench import Bench, Race
-from benchmarks.suite.less import DRAWN, Adapted, Whole, loop, projection_s, raw
+from benchmarks.suite.less import DRAWN, Adapted, Whole, exact, loop, projection_s
 from benchmarks.suite.rows import Row
 from core.domain import Sample
 from core.engines import Sketch
@@ -120,8 +120,8 @@ def right(adapted: Adapted, engine: HFEngine, encoded: Sequence[Encoded]) -> tup
     In float32 Adam's directions are within 1e-5. In bfloat16 the raw gradients have cosines of
     0.997 and more: the moments would make any two directions look alike.
     """
-    exact = copy.deepcopy(adapted.peft).double()
-    wanted = np.array([raw(exact, e).cpu().numpy() for e in encoded])
+    wide = copy.deepcopy(adapted.peft).double()
+    wanted = np.array([exact(wide, e).cpu().numpy() for e in encoded])
     adam = engine.precision.dtype == "fp32"
     if adam:
         wanted = adam_direction(wanted, *(m.cpu().numpy() for m in adapted.moments(engine)))

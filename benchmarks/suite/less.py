@@ -98,13 +98,38 @@ class Adapted:
 
 
 def raw(model: Any, e: Encoded) -> Any:
-    """The gradient (P,) of one sample, by autograd."""
+    """The gradient (P,) of one sample, by autograd; the loss in float32, as transformers has it."""
+    ids, labels = _labelled(model, e)
+    model(input_ids=ids, labels=labels).loss.backward()
+    return _taken(model)
+
+
+def exact(model: Any, e: Encoded) -> Any:
+    """The same of a model in float64, whose loss is one too.
+
+    A sum of 49,152 float32 numbers is not: the loss of transformers puts 5e-5 on a gradient.
+    """
+    import torch
+
+    ids, labels = _labelled(model, e)
+    logits = model(input_ids=ids).logits[0, :-1]
+    torch.nn.functional.cross_entropy(logits, labels[0, 1:]).backward()
+    return _taken(model)
+
+
+def _labelled(model: Any, e: Encoded) -> tuple[Any, Any]:
     import torch
 
     device = next(model.parameters()).device
     ids = torch.from_numpy(e.ids)
     labels = torch.where(torch.from_numpy(e.scored), ids, -100)
-    model(input_ids=ids[None].to(device), labels=labels[None].to(device)).loss.backward()
+    return ids[None].to(device), labels[None].to(device)
+
+
+def _taken(model: Any) -> Any:
+    """The gradients side by side; none are left in the model."""
+    import torch
+
     moved = [p for p in model.parameters() if p.grad is not None]
     gradient = torch.cat([p.grad.view(-1) for p in moved])
     model.zero_grad()
