@@ -193,6 +193,7 @@ def parameters() -> dict[str, Any]:
     return {
         "umap": maps.UMAP,
         "start": "PCA",
+        "epochs": {"moves": maps.MOVES, "bounds": [*maps.EPOCHS]},
         "umap_at_most": maps.FITTED,
         "umap_sample": maps.SAMPLE,
         "clusters_at_most": MOST,

@@ -11,6 +11,9 @@ from benchmarks import __main__ as suite
 from benchmarks.suite import corpus, machine
 from benchmarks.suite.bench import AGAIN, Bench
 from benchmarks.suite.rows import HEAD, Row, table
+from benchmarks.suite.selecting import scan
+from benchmarks.suite.slopes import Stage, slopes
+from benchmarks.suite.stages import LENGTHS, alike
 from core.errors import ModelError
 
 
@@ -212,3 +215,41 @@ def test_a_row_holds_the_seconds_of_its_last_race():
     row = on.row("b0", "", race.ratio, 5, True)
     assert (row.ours_s, row.theirs_s) == (2, 12)
     assert Row("b0", "", 1, None, True).ours_s is None
+
+
+def power(clock: Clock, exponent: float, start_s: float = 0.0):
+    """Work whose seconds are n^exponent millionths, after a start."""
+
+    def make(n: int):
+        return clock.work(start_s + 1e-6 * n**exponent, [], "")
+
+    return make
+
+
+def test_the_slope_of_a_power_is_its_exponent_and_a_start_is_taken_off():
+    clock = Clock()
+    stages = [
+        Stage("line", power(clock, 1.0), 100, 1000),
+        Stage("square", power(clock, 2.0), 100, 1000),
+        Stage("opened", power(clock, 1.0, start_s=5.0), 10_000, 10_000, opens=True),
+        Stage("by nature", power(clock, 1.9), 100, 1000, linear=False),
+    ]
+    rows = {row.id: row for row in slopes(bench(clock=clock), stages)}
+    found = [round(rows[f"b11.{stage.name}"].ratio, 2) for stage in stages]
+    assert found == [1.0, 2.0, 1.0, 1.9]
+    assert [rows[f"b11.{stage.name}"].met for stage in stages] == [True, False, True, True]
+    assert rows["b11"].ratio == pytest.approx(2)  # the farthest that should be linear
+    assert not rows["b11"].met
+    assert rows["b11"].note == "outside: square"
+
+
+def test_samples_alike_are_different_samples_of_the_same_lengths():
+    many = alike(2 * LENGTHS)
+    sizes = [len(s.response.split()) for s in many]
+    assert sizes[:LENGTHS] == sizes[LENGTHS:]
+    assert len({s.sample_id for s in many}) == len(many)
+
+
+def test_a_scan_takes_for_each_query_the_closest_that_is_left():
+    closeness = np.array([[9, 8, 1, 0], [9, 7, 8, 0]], np.float32)
+    assert scan(closeness, 4) == [0, 2, 1, 3]

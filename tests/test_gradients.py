@@ -191,8 +191,11 @@ def test_no_samples_give_empty_columns(make: Make) -> None:
     assert {name: column.shape for name, column in found.items()} == dict.fromkeys(found, (0,))
 
 
-def test_measuring_leaves_the_model_as_it_was(make: Make, samples: Sequence[Sample]) -> None:
-    engine, _ = make()
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_measuring_leaves_the_model_as_it_was(
+    make: Make, samples: Sequence[Sample], family: str
+) -> None:
+    engine, _ = make(family)
     before = engine.token_stats(samples[:6], "chat", 4096)
     first = gradients(engine, samples[:6], "chat", SKETCH, True, 4096)
     again = gradients(engine, samples[:6], "chat", SKETCH, True, 4096)

@@ -1,14 +1,16 @@
 """What is measured: a corpus of a fixed seed, and a random model where there is no real one."""
 
 import shutil
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from core import config, demo, files
+from core import adapters, config, demo, files
 from core.domain import Sample, Turn
+from core.engines.weights import load_model
 from core.models import Checkpoint, QuietTransformers
 from core.records import Read, read
 
@@ -16,6 +18,25 @@ PROMPT, RESPONSE = (30, 0.6), (60, 0.7)  # median words, and sigma of their loga
 FEWEST, MOST = 3, 500  # words
 VOCABULARY = 4096  # of the small tokenizer
 SHARPNESS = 4.0  # of the last norm, so that entropies differ from token to token
+Size = Literal["135m", "small"]
+SHAPES: dict[str, dict[str, int]] = {
+    "135m": {
+        "vocab_size": 49_152,
+        "hidden_size": 576,
+        "intermediate_size": 1536,
+        "num_hidden_layers": 30,
+        "num_attention_heads": 9,
+        "num_key_value_heads": 3,
+    },
+    "small": {
+        "vocab_size": VOCABULARY,
+        "hidden_size": 128,
+        "intermediate_size": 384,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+    },
+}
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}"
@@ -54,30 +75,48 @@ def corpus(n: int, seed: int = 0) -> list[Sample]:
     return out
 
 
-def random_checkpoint() -> Checkpoint:
-    """A random model of SmolLM2-135M's shape with a small tokenizer, kept in the cache."""
-    folder = config.folder("models") / "random-135m"
+def random_checkpoint(size: Size = "135m") -> Checkpoint:
+    """A random model with a small tokenizer, kept in the cache.
+
+    `135m` has the shape of SmolLM2-135M; `small` is so quick that what surrounds a model shows.
+    """
+    folder = config.folder("models") / f"random-{size}"
     if not (folder / "done.json").is_file():
         part = folder.with_name(f".{folder.name}.part")
         shutil.rmtree(part, ignore_errors=True)
-        _make(part)
+        _make(part, size)
         files.write_json(part / "done.json", {"made": True})
         shutil.rmtree(folder, ignore_errors=True)
         part.rename(folder)
-    return Checkpoint("random-135M", "0", str(folder), "random-135m")
+    return Checkpoint(f"random-{size}", "0", str(folder), f"random-{size}")
 
 
-def _make(folder: Path) -> None:
+def with_adapter(base: Checkpoint, rank: int = 8) -> Checkpoint:
+    """The checkpoint with a random adapter and random moments, kept beside the others."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    path = config.folder("models") / f"adapter-{base.key}-{rank}.safetensors"
+    if not path.is_file():
+        torch.manual_seed(1)
+        targets = ["q_proj", "k_proj", "v_proj", "o_proj"]
+        lora = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=targets)
+        model = get_peft_model(load_model(base, "cpu", "float32"), lora)
+        optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad])
+        for weight in optimiser.param_groups[0]["params"]:
+            weight.data = 0.02 * torch.randn_like(weight)
+            moments = {"exp_avg": torch.randn_like(weight), "exp_avg_sq": torch.rand_like(weight)}
+            optimiser.state[weight] = {name: 1e-3 * m for name, m in moments.items()}
+        adapters.save(path, model, optimiser, scale=2.0)
+    return replace(base, key=f"{base.key}-adapter-{rank}", adapter=str(path))
+
+
+def _make(folder: Path, size: Size) -> None:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
     shape = LlamaConfig(
-        vocab_size=49_152,
-        hidden_size=576,
-        intermediate_size=1536,
-        num_hidden_layers=30,
-        num_attention_heads=9,
-        num_key_value_heads=3,
+        **SHAPES[size],
         max_position_embeddings=8192,
         rms_norm_eps=1e-5,
         rope_theta=100_000.0,

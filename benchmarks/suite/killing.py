@@ -34,11 +34,11 @@ LIMIT_S = 120.0  # for the process to get as far as it should
 class Killed:
     """What became of a run that was killed and started again.
 
-    `twice`: samples measured more than once, as a share of the largest block. `parts`: of the
-    killed process. `value` (n,): the scores in the end.
+    `twice`: blocks with a sample that was measured more than once. `parts`: of the killed
+    process. `value` (n,): the scores in the end.
     """
 
-    twice: float
+    twice: int
     parts: int
     value: FloatN
 
@@ -85,9 +85,9 @@ def kill_and_resume(cache: Path, after: int) -> Killed:
     if again.wait() != 0:
         raise RuntimeError("the second run failed")
     counts = Counter(log.read_text("utf8").split())
-    largest = max(len(np.load(part)["ids"]) for part in _parts(cache))
-    twice = sum(count - 1 for count in counts.values())
-    return Killed(twice / largest, len(before), _value(cache))
+    blocks = [np.load(part)["ids"].tolist() for part in _parts(cache)]
+    twice = sum(any(counts[name.decode()] > 1 for name in ids) for ids in blocks)
+    return Killed(twice, len(before), _value(cache))
 
 
 def _started(cache: Path, log: Path) -> subprocess.Popen[bytes]:

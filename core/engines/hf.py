@@ -53,7 +53,11 @@ class HFEngine:
     @cached_property
     def model(self) -> Any:
         """The checkpoint's weights on the device, ready to measure."""
-        return load_model(self.checkpoint, self.precision.device, DTYPES[self.precision.dtype])
+        import torch
+
+        # gradients may be asked of it later, even if it is first needed where none are
+        with torch.inference_mode(False):
+            return load_model(self.checkpoint, self.precision.device, DTYPES[self.precision.dtype])
 
     @cached_property
     def adapter(self) -> adapters.Adapter:
