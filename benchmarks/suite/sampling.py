@@ -45,7 +45,7 @@ def sampled(bench: Bench) -> Iterator[Row]:
         mean = np.mean([len(ids) for ids in asked])
         nearest = np.argsort([abs(len(ids) - mean) for ids in asked], kind="stable")
         few = [asked[i] for i in nearest[: bench.size(1, 2)]]
-        gate, told = judged(engine, asked[:4])
+        gate, told = judged(engine, asked[:: max(1, len(asked) // 8)])
         race = bench.race(
             partial(ours, engine, asked, sampling),
             partial(theirs, reference, few, new),
