@@ -13,7 +13,7 @@ import torch
 
 from benchmarks import fidelity
 from core.domain import Sample, Turn
-from core.engines import hf
+from core.engines import probes
 from core.engines.batches import pad, token_batches
 from core.engines.hardware import Precision, choose
 from core.engines.hf import HFEngine
@@ -118,7 +118,7 @@ def test_a_mild_cap_is_not_lost_among_small_logits(
     engine = make("gemma2", name="mild", final_logit_softcapping=0.5, initializer_range=0.02)
     check(engine, samples, spread=0.0)
     assert engine.head is not None
-    assert not engine.blocked_head, "gradients go through the model's own head"
+    assert engine.head.cap == 0.5
 
 
 def test_layers_that_are_not_what_they_seem_take_the_plain_path(
@@ -128,7 +128,7 @@ def test_layers_that_are_not_what_they_seem_take_the_plain_path(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     engine = make(name="odd")
-    monkeypatch.setattr(hf, "stack_of", lambda model: replace(stack_of(model), scale=0.1))
+    monkeypatch.setattr(probes, "stack_of", lambda model: replace(stack_of(model), scale=0.1))
     with caplog.at_level(logging.WARNING):
         check(engine, samples)
     assert engine.stack is None

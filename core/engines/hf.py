@@ -1,6 +1,5 @@
 """The transformers engine: a causal language model, and which of its parts take the fast path."""
 
-import logging
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,13 +9,13 @@ from numpy.typing import NDArray
 
 from core import adapters
 from core.domain import IntN, Sample
-from core.engines import Pooling, Sampling, Sketch, Text, Wording
+from core.engines import Pooling, Sampling, Sketch, Text, Wording, probes
 from core.engines.batches import shared_start
 from core.engines.body import last_states
 from core.engines.decoding import Decoder
 from core.engines.hardware import DTYPES, Precision
 from core.engines.logits import Head
-from core.engines.stack import Stack, stack_of
+from core.engines.stack import Stack
 from core.engines.tokens import encoded, tokenizer_key
 from core.engines.weights import load_model, unloadable
 from core.errors import ModelError
@@ -25,8 +24,6 @@ from core.templates import Encoded, Template
 
 if TYPE_CHECKING:
     import torch
-
-log = logging.getLogger(__name__)
 
 BATCH_TOKENS = {"cpu": 2048, "cuda": 32_768}  # padded tokens in one forward pass
 BLOCK_TOKENS = {"cpu": 2048, "cuda": 1_048_576}  # padded tokens in one part on disk
@@ -98,57 +95,13 @@ class HFEngine:
 
     @cached_property
     def head(self) -> Head | None:
-        """The output matrix, if hidden states times it are this model's logits.
-
-        Asked of the model itself on a few tokens: some architectures do more. A soft cap hardly
-        shows on small logits, so the config is asked for it.
-        """
-        import torch
-
-        output, body = self.model.get_output_embeddings(), self.model.base_model
-        if output is None or body is self.model:
-            self._plain_path("its head is unusual")
-            return None
-        cap = getattr(self.model.config.get_text_config(), "final_logit_softcapping", None)
-        head = Head(output.weight, getattr(output, "bias", None), float(cap or 0.0))
-        ids = torch.arange(3, 11, device=self.precision.device)[None]
-        with torch.inference_mode():
-            hidden = body(ids, use_cache=False).last_hidden_state[0]
-            ours = torch.cat(list(head.blocks(hidden)), 1).float()
-            theirs = self.model(ids, use_cache=False).logits[0].float()
-        same = ours.shape == theirs.shape and torch.allclose(ours, theirs, rtol=0.02, atol=0.1)
-        if not same:
-            self._plain_path("its head is unusual")
-        return head if same else None
-
-    @property
-    def blocked_head(self) -> bool:
-        """Whether logits are hidden states times the output matrix and nothing else."""
-        return self.head is not None and not self.head.cap
+        """The output matrix, if hidden states times it are this model's logits."""
+        return probes.head(self)
 
     @cached_property
     def stack(self) -> Stack | None:
-        """The layers for the fast path, or None where the model has to be read its own way.
-
-        The model itself is asked on a few tokens whether they say the same.
-        """
-        import torch
-
-        ids = torch.arange(3, 35, device=self.precision.device).clamp(max=self.vocabulary - 1)[None]
-        with torch.inference_mode():
-            theirs = self.model.base_model(ids, use_cache=False)[0]
-            found = stack_of(self.model)
-            if found is None:
-                self._plain_path("its layers are of a kind of their own")
-                return None
-            ours = last_states(found, ids)
-        apart = (ours - theirs).float().norm(dim=-1) / theirs.float().norm(dim=-1)
-        # the first tokens' outlier features move far by one rounding of bfloat16, in any order
-        if apart.max() <= 1e-3 if theirs.dtype == torch.float32 else apart.median() <= 0.1:
-            return found
-        del self.model  # its norms are folded: read it anew
-        self._plain_path("its layers differ from what their names say")
-        return None
+        """The layers for the fast path, or None where the model has to be read its own way."""
+        return probes.stack(self)
 
     @cached_property
     def decoder(self) -> Decoder | None:
@@ -156,10 +109,6 @@ class HFEngine:
         if self.stack is None or self.head is None:
             return None
         return Decoder(self.stack, self.head)
-
-    def _plain_path(self, why: str) -> None:
-        """Say once why this model takes longer."""
-        log.warning("%s: %s, using the plain path", self.checkpoint.name, why)
 
     def states(
         self, tokens: "torch.Tensor", lengths: "torch.Tensor", shared: int = 0
