@@ -55,7 +55,8 @@ def judged(engine: HFEngine, asked: Asked) -> tuple[bool, str]:
     model = load_model(engine.checkpoint, engine.precision.device, "float32")
     texts = [generated(model, ids, SAID, do_sample=False)[0, len(ids) :].tolist() for ids in asked]
     right, found = forced(engine, model, asked)
-    gap, rank = float(np.abs(right - found).max()), spearman(right.ravel(), found.ravel())
+    gap = float(np.abs(right.mean(1) - found.mean(1)).max())  # of a text's mean NLL, as in B1
+    rank = spearman(right.ravel(), found.ravel())
     if engine.precision.dtype == "bf16":
         return rank >= RANKED, f"NLL of drawn tokens: rank correlation {rank:.5f}"
     greedy = Sampling(1, 1e-4, TOP_P, SAID, 0)
@@ -63,7 +64,7 @@ def judged(engine: HFEngine, asked: Asked) -> tuple[bool, str]:
     said = sample(growing_of(engine, asked, 1), np.arange(len(asked)), greedy, ends)
     same = [row[:n].tolist() for row, n in zip(said.tokens, said.n_tokens, strict=True)] == texts
     chance = likely(engine, model, asked[0])
-    told = f"NLL within {gap:.0e}, greedy texts {'equal' if same else 'DIFFER'}"
+    told = f"mean NLL within {gap:.0e}, greedy texts {'equal' if same else 'DIFFER'}"
     gate = gap <= CLOSE and same and chance > LIKELY
     return gate, f"{told}, chi-square p = {chance:.2f}"
 
