@@ -1,6 +1,8 @@
 """Reading: NLL and entropy, the head alone, and many checkpoints."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,8 +10,8 @@ from numpy.typing import NDArray
 
 from benchmarks.fidelity import spearman
 from benchmarks.suite import loops, machine
-from benchmarks.suite.bench import Bench, Row
-from core import demo
+from benchmarks.suite.bench import Bench, Race, Row
+from core import demo, records
 from core.domain import Sample
 from core.engines import tokens
 from core.engines.batches import token_batches
@@ -18,12 +20,12 @@ from core.engines.hf import HFEngine
 from core.engines.logits import Head
 from core.engines.reading import first_asked
 from core.engines.weights import load_model
-from core.records import Read, read
 from core.templates import Encoded
 
 MAX_TOKENS = 4096
 CLOSE, RANKED = 5e-5, 0.999  # gates in fp32 and in bf16
 TARGETS = {"b1": {"fp32": 1.3, "bf16": 5.5}, "b1c": {"fp32": 0.60, "bf16": 0.40}}
+Loop = Callable[[Any, HFEngine, Sequence[Encoded]], loops.Means]
 HEAD_ROWS = 1024  # response positions of b1d
 
 
@@ -32,55 +34,57 @@ def plain_model(engine: HFEngine, dtype: str = "float32") -> Any:
     return load_model(engine.checkpoint, engine.precision.device, dtype)
 
 
-def reading(bench: Bench) -> Iterator[Row]:
-    """B1 and B1c: NLL and entropy against the reference loop, and over the ceiling."""
+@dataclass(frozen=True)
+class Read:
+    """Our reading raced against a loop in one number format. `share`: of the ceiling's FLOPs."""
+
+    dtype: str
+    race: Race
+    share: float
+    gate: bool
+    note: str
+
+
+def raced(bench: Bench, loop: Loop) -> Iterator[Read]:
+    """NLL and entropy of a corpus as the product measures them, against a loop in float32."""
     pool = bench.samples(bench.size(24, 64))
     reference = plain_model(bench.engine("fp32"))
     for precision in bench.precisions():
         engine = bench.engine(precision.dtype)
         encoded = engine.encoded(pool, "chat")
-        right = loops.one_by_one(reference, engine, encoded)
+        right = loop(reference, engine, encoded)
         gate, note = judged(bench, measured(engine, pool), right, precision.dtype)
         race = bench.race(
-            lambda engine=engine: measured(engine, pool),  # type: ignore[misc]
-            lambda engine=engine, encoded=encoded: loops.one_by_one(reference, engine, encoded),  # type: ignore[misc]
+            partial(measured, engine, pool),
+            partial(loop, reference, engine, encoded),
             bench.size(1, 3),
             dtype=precision.dtype,
             warm=False,
         )
         share = useful_flops(engine, encoded) / race.ours_s / (race.ceiling * 1e9)
-        what = f"NLL and entropy in {precision.dtype}, {len(pool)} samples, against one at a time"
-        yield bench.row(
-            bench.name("b1", precision.dtype), what, race.ratio, TARGETS["b1"][precision.dtype],
-            gate, fraction=share, note=note,
-        )  # fmt: skip
-        told = f"{race.ceiling:,.0f} GFLOP/s; a start that all rows of a batch share counts once"
-        yield bench.row(
-            bench.name("b1c", precision.dtype), f"useful FLOPs over the {precision.dtype} ceiling",
-            share, TARGETS["b1c"][precision.dtype], gate, fraction=share, note=told,
-        )  # fmt: skip
+        yield Read(precision.dtype, race, share, gate, note)
+
+
+def reading(bench: Bench) -> Iterator[Row]:
+    """B1 and B1c: NLL and entropy against the reference loop, and over the ceiling."""
+    for x in raced(bench, loops.one_by_one):
+        what = f"NLL and entropy in {x.dtype} against one sample at a time"
+        target = TARGETS["b1"][x.dtype]
+        name = bench.name("b1", x.dtype)
+        yield bench.row(name, what, x.race.ratio, target, x.gate, fraction=x.share, note=x.note)
+        told = f"{x.race.ceiling:,.0f} GFLOP/s; a start that all rows of a batch share counts once"
+        what = f"useful FLOPs over the {x.dtype} ceiling"
+        target = TARGETS["b1c"][x.dtype]
+        name = bench.name("b1c", x.dtype)
+        yield bench.row(name, what, x.share, target, x.gate, fraction=x.share, note=told)
 
 
 def against_padded(bench: Bench) -> Iterator[Row]:
     """B1b: NLL and entropy against padded batches of eight through transformers."""
-    pool = bench.samples(bench.size(24, 64))
-    reference = plain_model(bench.engine("fp32"))
-    for precision in bench.precisions():
-        engine = bench.engine(precision.dtype)
-        encoded = engine.encoded(pool, "chat")
-        right = loops.padded(reference, engine, encoded)
-        gate, note = judged(bench, measured(engine, pool), right, precision.dtype)
-        race = bench.race(
-            lambda engine=engine: measured(engine, pool),  # type: ignore[misc]
-            lambda engine=engine, encoded=encoded: loops.padded(reference, engine, encoded),  # type: ignore[misc]
-            bench.size(1, 3),
-            dtype=precision.dtype,
-            warm=False,
-        )
-        share = useful_flops(engine, encoded) / race.ours_s / (race.ceiling * 1e9)
-        what = f"NLL and entropy in {precision.dtype} against padded batches of {loops.PADDED}"
-        name = bench.name("b1b", precision.dtype)
-        yield bench.row(name, what, race.ratio, 9.0, gate, fraction=share, note=note)
+    for x in raced(bench, loops.padded):
+        what = f"NLL and entropy in {x.dtype} against padded batches of {loops.PADDED}"
+        name = bench.name("b1b", x.dtype)
+        yield bench.row(name, what, x.race.ratio, 9.0, x.gate, fraction=x.share, note=x.note)
 
 
 def measured(engine: HFEngine, pool: Sequence[Sample]) -> loops.Means:
@@ -104,7 +108,11 @@ def judged(bench: Bench, ours: loops.Means, right: loops.Means, dtype: str) -> t
 
 def demo_samples() -> list[Sample]:
     """The demo pool."""
-    return [item.sample for item in read(demo.FOLDER / "pool.jsonl") if isinstance(item, Read)]
+    return [
+        item.sample
+        for item in records.read(demo.FOLDER / "pool.jsonl")
+        if isinstance(item, records.Read)
+    ]
 
 
 def useful_flops(engine: HFEngine, encoded: Sequence[Encoded]) -> float:

@@ -15,6 +15,7 @@ from core.engines.attending import Heads
 from core.engines.body import rotated
 from core.engines.pieces import Piece
 from core.engines.places import Take
+from core.engines.products import Product
 from core.engines.stack import Layer, Stack
 from core.engines.units import Unit, through, unit
 
@@ -57,21 +58,19 @@ class Pass:
         return unit(self.stream[rows], self.stack.eps, self.stack.dtype)
 
     def _layer(self, layer: Layer) -> Kept:
-        import torch
-
-        stack, linear = self.stack, torch.nn.functional.linear
+        stack, products = self.stack, layer.products
         before = unit(self.stream, stack.eps, stack.dtype)
-        made = linear(before.y, layer.qkv, layer.qkv_bias)
+        made = products.qkv(before.y)
         normed, heads = self._heads(layer, made.view(len(made), -1, stack.width))
         mixed = made.new_empty(len(made), stack.heads * stack.width)
         for piece, some in zip(self.pieces, heads, strict=True):
             self._to_tokens(attending.attend(some), piece, mixed[piece.rows])
-        after_attention = self._add(mixed, layer.out, layer.out_bias, layer.after_attention)
+        after_attention = self._add(mixed, products.out, layer.after_attention)
         between = unit(self.stream, stack.eps, stack.dtype)
-        made = linear(between.y, layer.gate_up)
+        made = products.gate_up(between.y)
         gate, up = made.chunk(2, 1)
         inner = stack.activation(gate).mul_(up)
-        after_mlp = self._add(inner, layer.down, None, layer.after_mlp)
+        after_mlp = self._add(inner, products.down, layer.after_mlp)
         return Kept(before, normed, heads, mixed, after_attention, between, made, after_mlp)
 
     def _heads(self, layer: Layer, made: "torch.Tensor") -> tuple[Unit | None, list[Heads]]:
@@ -114,19 +113,13 @@ class Pass:
         apart.copy_(x.view(piece.n, kv, piece.t, -1, w).transpose(1, 2))
 
     def _add(
-        self,
-        inner: "torch.Tensor",
-        weight: "torch.Tensor",
-        bias: "torch.Tensor | None",
-        after: "torch.Tensor | None",
+        self, inner: "torch.Tensor", product: Product, after: "torch.Tensor | None"
     ) -> Unit | None:
         """Add a product to the stream; its normed rows, where a norm comes after it."""
-        import torch
-
-        if after is None and bias is None and inner.dtype == self.stream.dtype:
-            self.stream.addmm_(inner, weight.T)
+        if after is None and inner.dtype == self.stream.dtype:
+            self.stream = product.onto(self.stream, inner)
             return None
-        made = torch.nn.functional.linear(inner, weight, bias)
+        made = product(inner)
         if after is None:
             self.stream += made
             return None

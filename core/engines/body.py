@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from core.engines.attention import attention, causal_mask
+from core.engines.products import Product
 from core.engines.stack import Layer, Stack
 
 if TYPE_CHECKING:
@@ -56,12 +57,15 @@ def mean_states(
 
 
 def streams(reading: "Reading") -> "Iterator[torch.Tensor]":
-    """The stream (r, d) where it begins and after each layer, in place; see `Reading`."""
+    """The stream (r, d) where it begins and after each layer; see `Reading`.
+
+    One is good until the next is asked for.
+    """
     x = reading.stack.embed(reading.ids).float()
     yield x
     for layer in reading.stack.layers:
-        attend(reading, layer, x)
-        mlp(reading.stack, layer, x)
+        x, _, _ = attend(reading, layer, x)
+        x = mlp(reading.stack, layer, x)
         yield x
 
 
@@ -114,17 +118,16 @@ class Reading:
 
 def attend(
     reading: Reading, layer: Layer, x: "torch.Tensor"
-) -> "tuple[torch.Tensor, torch.Tensor]":
-    """Add a layer's attention to the stream (r, d), in place.
+) -> "tuple[torch.Tensor, torch.Tensor, torch.Tensor]":
+    """The stream (r, d) with a layer's attention added; the one given is used up.
 
-    Returns: keys and values of every position of every row, (b, t, kv, w); those of pads are 0.
+    Returns: the stream, and keys and values of every position of every row, (b, t, kv, w), those
+    of pads 0.
     """
     import torch
 
     stack, c, b = reading.stack, reading.shared, reading.b
-    made = torch.nn.functional.linear(
-        unit_rms(x, stack.eps, stack.dtype), layer.qkv, layer.qkv_bias
-    )
+    made = layer.products.qkv(unit_rms(x, stack.eps, stack.dtype))
     qkv = heads_of(stack, layer, made, reading.tables[layer.rope])
     mask = reading.masks[layer.window]
     q, k, v = (reading.spread(y[c:]) for y in qkv)
@@ -137,8 +140,8 @@ def attend(
             for y, own in zip(qkv[1:], (k, v), strict=True)
         )
         mixed = _cat([first, reading.gathered(attention(stack, q, k, v, mask[c:]))])
-    add(x, mixed, layer.out, layer.out_bias, layer.after_attention, stack.eps)
-    return k, v
+    x = added(x, layer.products.out, mixed, layer.after_attention, stack.eps)
+    return x, k, v
 
 
 def heads_of(
@@ -158,31 +161,26 @@ def heads_of(
     return q, k, v
 
 
-def mlp(stack: Stack, layer: Layer, x: "torch.Tensor") -> None:
-    """Add a layer's second half to the stream (r, d), in place."""
-    import torch
-
-    made = torch.nn.functional.linear(unit_rms(x, stack.eps, stack.dtype), layer.gate_up)
+def mlp(stack: Stack, layer: Layer, x: "torch.Tensor") -> "torch.Tensor":
+    """The stream (r, d) with a layer's second half added; the one given is used up."""
+    made = layer.products.gate_up(unit_rms(x, stack.eps, stack.dtype))
     gate, up = made.chunk(2, 1)
-    add(x, stack.activation(gate).mul_(up), layer.down, None, layer.after_mlp, stack.eps)
+    inner = stack.activation(gate).mul_(up)
+    return added(x, layer.products.down, inner, layer.after_mlp, stack.eps)
 
 
-def add(
+def added(
     x: "torch.Tensor",
+    product: Product,
     inner: "torch.Tensor",
-    weight: "torch.Tensor",
-    bias: "torch.Tensor | None",
     after: "torch.Tensor | None",
     eps: float,
-) -> None:
-    """Add the product of `inner` (r, f) and `weight` (d, f) to the stream (r, d), in place."""
-    import torch
-
-    if after is None and bias is None and x.dtype == weight.dtype:
-        x.addmm_(inner, weight.T)
-        return
-    made = torch.nn.functional.linear(inner, weight, bias)
-    x.add_(made if after is None else unit_rms(made, eps) * after)
+) -> "torch.Tensor":
+    """The stream (r, d) with a product of `inner` (r, f) added, normed before by some families."""
+    if after is None and x.dtype == inner.dtype:
+        return product.onto(x, inner)
+    made = product(inner)
+    return x.add_(made if after is None else unit_rms(made, eps) * after)
 
 
 def unit_rms(x: "torch.Tensor", eps: float, dtype: "torch.dtype | None" = None) -> "torch.Tensor":

@@ -11,8 +11,6 @@ and the caches when all answers to its prompt have ended.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +18,7 @@ from numpy.typing import NDArray
 
 from core.engines.answer_cache import AnswerCache
 from core.engines.batches import shared_start
-from core.engines.body import Reading, attend, heads_of, mlp, unit_rms
+from core.engines.body import Reading, added, attend, heads_of, mlp, unit_rms
 from core.engines.logits import Head
 from core.engines.products import MOST_BYTES, Product
 from core.engines.stack import Layer, Stack
@@ -32,31 +30,12 @@ READ_TOKENS = {"cpu": 2048, "cuda": 32_768}  # padded tokens of prompts that are
 HEAD_ROWS = 128  # rows whose logits are in memory at once
 
 
-@dataclass(frozen=True)
-class Products:
-    """The four products of a layer; `Decoder` holds those of all layers."""
-
-    qkv: Product
-    out: Product
-    gate_up: Product
-    down: Product
-
-
 class Decoder:
     """A stack and a head laid out for steps of one token a row; made once for a model."""
 
     def __init__(self, stack: Stack, head: Head) -> None:
         self.stack, self.cap = stack, head.cap
-        weights = [w for x in stack.layers for w in (x.qkv, x.out, x.gate_up, x.down)]
-        pack = sum(w.nbytes for w in [head.weight, *weights]) <= MOST_BYTES
-        made = partial(Product, pack=pack)
-        self.head = made(head.weight, head.bias)
-        self.layers = [
-            Products(
-                made(x.qkv, x.qkv_bias), made(x.out, x.out_bias), made(x.gate_up), made(x.down)
-            )
-            for x in stack.layers
-        ]
+        self.head = Product(head.weight, head.bias, pack=head.weight.nbytes <= MOST_BYTES)
 
 
 class Decoding:
@@ -108,13 +87,12 @@ class Decoding:
         table: "tuple[torch.Tensor, torch.Tensor] | None",
     ) -> "torch.Tensor":
         """The stream (r, d) after a layer."""
-        stack, products = self.stack, self.decoder.layers[number]
-        made = self._on_grid(products.qkv(unit_rms(x, stack.eps, stack.dtype)))
+        stack = self.stack
+        made = self._on_grid(layer.products.qkv(unit_rms(x, stack.eps, stack.dtype)))
         mixed = self.cache.attend(number, layer.window, *heads_of(stack, layer, made, table))
         mixed = mixed if len(mixed) == len(self.slots) else mixed[self.slots]
-        x = _added(x, products.out, mixed, layer.after_attention, stack.eps)
-        gate, up = products.gate_up(unit_rms(x, stack.eps, stack.dtype)).chunk(2, 1)
-        return _added(x, products.down, stack.activation(gate).mul_(up), layer.after_mlp, stack.eps)
+        x = added(x, layer.products.out, mixed, layer.after_attention, stack.eps)
+        return mlp(stack, layer, x)
 
     def _on_grid(self, y: "torch.Tensor") -> "torch.Tensor":
         """Rows (r, n) at their slots; answers that have ended are 0."""
@@ -141,21 +119,8 @@ class Decoding:
             reading = Reading(self.stack, torch.from_numpy(ids).to(device), shared, lengths)
             x = self.stack.embed(reading.ids).float()
             for number, layer in enumerate(self.stack.layers):
-                self.cache.tell(number, start, *attend(reading, layer, x))
-                mlp(self.stack, layer, x)
+                x, k, v = attend(reading, layer, x)
+                self.cache.tell(number, start, k, v)
+                x = mlp(self.stack, layer, x)
             last.append(x[(lengths - shared).cumsum(0) + shared - 1])
         return torch.cat(last)
-
-
-def _added(
-    x: "torch.Tensor",
-    product: Product,
-    inner: "torch.Tensor",
-    after: "torch.Tensor | None",
-    eps: float,
-) -> "torch.Tensor":
-    """The stream (r, d) with a product of `inner` (r, f) added, normed before by some families."""
-    if after is None and x.dtype == inner.dtype:
-        return product.onto(x, inner)
-    made = product(inner)
-    return x.add_(made if after is None else unit_rms(made, eps) * after)

@@ -1,10 +1,12 @@
 """Products with weights that are laid out once for the processor's kernels.
 
 A product of few rows spends much of its time on laying out the weights: on a CPU, oneDNN's
-kernels on weights in their own layout are 1.1 to 1.4 times as fast at 80 rows, and twice at 5.
-That costs a second copy, which models above `MOST_BYTES` go without.
+kernels on weights in their own layout are 1.1 to 1.4 times as fast at 80 rows, and twice at 5; in
+float32 still 1.1 times at 2,000. That costs a second copy, which models above `MOST_BYTES` go
+without.
 """
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -42,6 +44,16 @@ class Product:
         run = torch.ops.mkldnn._linear_pointwise.binary
         found: torch.Tensor = run(x.contiguous(), stream, self.packed, self.bias, "add")
         return found
+
+
+@dataclass(frozen=True)
+class Products:
+    """The four products of a layer."""
+
+    qkv: Product
+    out: Product
+    gate_up: Product
+    down: Product
 
 
 def _packed(weight: "torch.Tensor") -> "torch.Tensor | None":

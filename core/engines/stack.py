@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from core.engines.products import MOST_BYTES, Product, Products
+
 if TYPE_CHECKING:
     import torch
 
@@ -50,6 +52,7 @@ class Layer:
     mlp_norm: "torch.Tensor"
     window: int
     rope: str
+    products: Products  # of the four matrices
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,8 @@ def stack_of(model: Any) -> Stack | None:
     first = body.layers[0].self_attn
     # tensors of inference mode could not be trained through later
     with torch.inference_mode(False), torch.no_grad():
-        layers = tuple(_layer(layer, config, number) for number, layer in enumerate(body.layers))
+        pack = sum(p.nbytes for p in body.layers.parameters()) <= MOST_BYTES
+        layers = tuple(_layer(x, config, number, pack) for number, x in enumerate(body.layers))
         norm = _weight(body.norm)
     return Stack(
         layers,
@@ -122,7 +126,7 @@ def _strange(layer: Any) -> bool:
     return biased or not getattr(attention, "is_causal", True)
 
 
-def _layer(layer: Any, config: Any, number: int) -> Layer:
+def _layer(layer: Any, config: Any, number: int, pack: bool) -> Layer:
     attention, mlp = layer.self_attn, layer.mlp
     sandwiched = hasattr(layer, "pre_feedforward_layernorm")  # Gemma 2 and 3
     before_mlp = layer.pre_feedforward_layernorm if sandwiched else layer.post_attention_layernorm
@@ -131,21 +135,27 @@ def _layer(layer: Any, config: Any, number: int) -> Layer:
     biases = [p.bias for p in projections if p.bias is not None]
     q_norm, k_norm = getattr(attention, "q_norm", None), getattr(attention, "k_norm", None)
     attention_norm, mlp_norm = _weight(layer.input_layernorm), _weight(before_mlp)
+    qkv, gate_up = _joined(projections, attention_norm), _joined(gates, mlp_norm)
+    qkv_bias = _cat(biases) if biases else None
+    out, down = attention.o_proj.weight.data, mlp.down_proj.weight.data
+    out_bias = None if attention.o_proj.bias is None else attention.o_proj.bias.data
+    pairs = ((qkv, qkv_bias), (out, out_bias), (gate_up, None), (down, None))
     found = Layer(
-        qkv=_joined(projections, attention_norm),
-        qkv_bias=_cat(biases) if biases else None,
+        qkv=qkv,
+        qkv_bias=qkv_bias,
         q_norm=_weight(q_norm) if q_norm is not None else None,
         k_norm=_weight(k_norm) if k_norm is not None else None,
-        out=attention.o_proj.weight.data,
-        out_bias=None if attention.o_proj.bias is None else attention.o_proj.bias.data,
-        gate_up=_joined(gates, mlp_norm),
-        down=mlp.down_proj.weight.data,
+        out=out,
+        out_bias=out_bias,
+        gate_up=gate_up,
+        down=down,
         after_attention=_weight(layer.post_attention_layernorm) if sandwiched else None,
         after_mlp=_weight(layer.post_feedforward_layernorm) if sandwiched else None,
         attention_norm=attention_norm,
         mlp_norm=mlp_norm,
         window=_window(attention, config),
         rope=_rope(attention, config, number),
+        products=Products(*(Product(weight, bias, pack) for weight, bias in pairs)),
     )
     _forget(layer.input_layernorm)
     _forget(before_mlp)
