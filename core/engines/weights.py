@@ -39,13 +39,21 @@ def load_model(checkpoint: Checkpoint, device: str, dtype: str) -> Any:
 
 
 def shapes(folder: str) -> dict[str, tuple[int, ...]]:
-    """The shape of every tensor of a checkpoint, by its name; only the files' heads are read."""
-    from safetensors import safe_open
+    """The shape of every tensor of a checkpoint, by its name; only the files' heads are read.
+
+    Raises:
+        ModelError: a file is damaged.
+    """
+    from safetensors import SafetensorError, safe_open
 
     found: dict[str, tuple[int, ...]] = {}
     for path in sorted(Path(folder).glob("*.safetensors")):
-        with safe_open(str(path), framework="numpy") as held:
-            found |= {name: tuple(held.get_slice(name).get_shape()) for name in held.keys()}  # noqa: SIM118
+        try:
+            with safe_open(str(path), framework="numpy") as held:
+                found |= {name: tuple(held.get_slice(name).get_shape()) for name in held.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError) as error:
+            what, do = "its weights cannot be loaded", "Fetch or copy the file again."
+            raise ModelError(path, what, got=str(error)[:100], do=do) from error
     return found
 
 
