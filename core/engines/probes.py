@@ -51,7 +51,8 @@ def stack(engine: "HFEngine") -> Stack | None:
     """
     import torch
 
-    ids = torch.arange(3, 35, device=engine.precision.device)
+    # spread over the vocabulary: its first tokens are special, and hardly trained
+    ids = torch.arange(1, 33, device=engine.precision.device) * max(1, engine.vocabulary // 33)
     ids = ids.clamp(max=engine.vocabulary - 1)[None]
     with torch.inference_mode():
         theirs = engine.model.base_model(ids, use_cache=False)[0]
