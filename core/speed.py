@@ -44,7 +44,7 @@ class Bench:
 
     checkpoint: Checkpoint
     precision: Precision
-    share_s: float = 2.0
+    share_s: float = 1.0
     max_tokens: int = MAX_TOKENS
     _engines: dict[str, Any] = field(default_factory=dict)
 
