@@ -96,7 +96,7 @@ def test_folding_leaves_what_the_model_itself_says(name: str) -> None:
     torch.testing.assert_close(after, before, rtol=1e-5, atol=2e-4)
     assert stack is not None
     own = model.base_model.layers[0].self_attn.o_proj.weight
-    assert stack.layers[0].out.data_ptr() == own.data_ptr(), "weights are not kept twice"
+    assert stack.layers[0].out.weight.data_ptr() == own.data_ptr(), "weights are not kept twice"
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma3"])

@@ -46,10 +46,7 @@ class Pass:
 
         self.stack, self.pieces = stack, pieces
         where = torch.cat([torch.arange(p.t, device=tokens.device).repeat(p.n) for p in pieces])
-        self.tables = {}
-        for rope in {layer.rope for layer in stack.layers}:
-            table = stack.rotary(rope, where[None])
-            self.tables[rope] = table and (table[0][0][:, None], table[1][0][:, None])
+        self.tables = stack.tables(where)
         self.stream = stack.embed(tokens).float()  # see `core.engines.body`
         self.kept = [self._layer(layer) for layer in stack.layers]
 
@@ -58,19 +55,19 @@ class Pass:
         return unit(self.stream[rows], self.stack.eps, self.stack.dtype)
 
     def _layer(self, layer: Layer) -> Kept:
-        stack, products = self.stack, layer.products
+        stack = self.stack
         before = unit(self.stream, stack.eps, stack.dtype)
-        made = products.qkv(before.y)
+        made = layer.qkv(before.y)
         normed, heads = self._heads(layer, made.view(len(made), -1, stack.width))
         mixed = made.new_empty(len(made), stack.heads * stack.width)
         for piece, some in zip(self.pieces, heads, strict=True):
             self._to_tokens(attending.attend(some), piece, mixed[piece.rows])
-        after_attention = self._add(mixed, products.out, layer.after_attention)
+        after_attention = self._add(mixed, layer.out, layer.after_attention)
         between = unit(self.stream, stack.eps, stack.dtype)
-        made = products.gate_up(between.y)
+        made = layer.gate_up(between.y)
         gate, up = made.chunk(2, 1)
         inner = stack.activation(gate).mul_(up)
-        after_mlp = self._add(inner, products.down, layer.after_mlp)
+        after_mlp = self._add(inner, layer.down, layer.after_mlp)
         return Kept(before, normed, heads, mixed, after_attention, between, made, after_mlp)
 
     def _heads(self, layer: Layer, made: "torch.Tensor") -> tuple[Unit | None, list[Heads]]:
@@ -139,27 +136,27 @@ class Pass:
             if "qkv" in take.wanted:
                 take(number, "qkv", kept.before.y, made)
             if number > take.end:
-                kept.before.backward(made @ layer.qkv, dx)
+                kept.before.backward(made @ layer.qkv.weight, dx)
 
     def _mlp_back(
         self, number: int, layer: Layer, kept: Kept, dx: "torch.Tensor", take: Take
     ) -> None:
         import torch
 
-        dy = through(kept.after_mlp, layer.after_mlp, dx.to(layer.down.dtype))
+        dy = through(kept.after_mlp, layer.after_mlp, dx.to(self.stack.dtype))
         gate, up = kept.made.chunk(2, 1)
         with torch.enable_grad():
             a = gate.detach().requires_grad_()
             acted = self.stack.activation(a)
         if "down" in take.wanted:
             take(number, "down", acted.detach() * up, dy)
-        inner = dy @ layer.down
+        inner = dy @ layer.down.weight
         (d_gate,) = torch.autograd.grad(acted, a, inner * up)
         torch.mul(inner, acted.detach(), out=up)  # in place of what was kept
         gate.copy_(d_gate)
         if "gate_up" in take.wanted:
             take(number, "gate_up", kept.between.y, kept.made)
-        kept.between.backward(kept.made @ layer.gate_up, dx)
+        kept.between.backward(kept.made @ layer.gate_up.weight, dx)
 
     def _attention_back(
         self, number: int, layer: Layer, kept: Kept, dx: "torch.Tensor", take: Take
@@ -167,10 +164,10 @@ class Pass:
         """The gradient (r, (h + 2 kv) w) of what `qkv` made."""
 
         h, kv = self.stack.heads, self.stack.kv_heads
-        dy = through(kept.after_attention, layer.after_attention, dx.to(layer.out.dtype))
+        dy = through(kept.after_attention, layer.after_attention, dx.to(self.stack.dtype))
         if "out" in take.wanted:
             take(number, "out", kept.mixed, dy)
-        mixed = dy @ layer.out
+        mixed = dy @ layer.out.weight
         made = mixed.new_empty(len(dx), h + 2 * kv, self.stack.width)
         for piece, heads in zip(self.pieces, kept.heads, strict=True):
             dq, dk, dv = attending.backward(heads, self._to_heads(mixed[piece.rows], piece))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from core.engines.attention import attention, causal_mask
 from core.engines.products import Product
 from core.engines.stack import Layer, Stack
+from core.engines.units import unit_rms
 
 if TYPE_CHECKING:
     import torch
@@ -90,11 +91,7 @@ class Reading:
             self.real = (where[shared:] < lengths[:, None]).flatten().nonzero()[:, 0]
             own, order = own[self.real], order[self.real]
         self.ids, order = _cat([tokens[0, :shared], own]), _cat([where[:shared], order])
-        self.tables = {
-            rope: turns and (turns[0][0, order, None], turns[1][0, order, None])
-            for rope in {layer.rope for layer in stack.layers}
-            for turns in [stack.rotary(rope, where[None])]
-        }
+        self.tables = stack.tables(order)
         # a card's kernels know by themselves that a query sees all keys before it
         known = tokens.is_cuda and not stack.softcap and not shared
         self.masks = {
@@ -127,7 +124,7 @@ def attend(
     import torch
 
     stack, c, b = reading.stack, reading.shared, reading.b
-    made = layer.products.qkv(unit_rms(x, stack.eps, stack.dtype))
+    made = layer.qkv(unit_rms(x, stack.eps, stack.dtype))
     qkv = heads_of(stack, layer, made, reading.tables[layer.rope])
     mask = reading.masks[layer.window]
     q, k, v = (reading.spread(y[c:]) for y in qkv)
@@ -140,7 +137,7 @@ def attend(
             for y, own in zip(qkv[1:], (k, v), strict=True)
         )
         mixed = _cat([first, reading.gathered(attention(stack, q, k, v, mask[c:]))])
-    x = added(x, layer.products.out, mixed, layer.after_attention, stack.eps)
+    x = added(x, layer.out, mixed, layer.after_attention, stack.eps)
     return x, k, v
 
 
@@ -163,10 +160,10 @@ def heads_of(
 
 def mlp(stack: Stack, layer: Layer, x: "torch.Tensor") -> "torch.Tensor":
     """The stream (r, d) with a layer's second half added; the one given is used up."""
-    made = layer.products.gate_up(unit_rms(x, stack.eps, stack.dtype))
+    made = layer.gate_up(unit_rms(x, stack.eps, stack.dtype))
     gate, up = made.chunk(2, 1)
     inner = stack.activation(gate).mul_(up)
-    return added(x, layer.products.down, inner, layer.after_mlp, stack.eps)
+    return added(x, layer.down, inner, layer.after_mlp, stack.eps)
 
 
 def added(
@@ -181,15 +178,6 @@ def added(
         return product.onto(x, inner)
     made = product(inner)
     return x.add_(made if after is None else unit_rms(made, eps) * after)
-
-
-def unit_rms(x: "torch.Tensor", eps: float, dtype: "torch.dtype | None" = None) -> "torch.Tensor":
-    """x (..., d) over the root of its mean square, which is taken in float32; rounded last."""
-    import torch
-
-    norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
-    scale = norm.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
-    return torch.mul(x, scale, out=torch.empty_like(x, dtype=dtype))
 
 
 def rotated(x: "torch.Tensor", cos: "torch.Tensor", sin: "torch.Tensor") -> "torch.Tensor":

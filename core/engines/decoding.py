@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from core.engines.answer_cache import AnswerCache
 from core.engines.batches import shared_start
-from core.engines.body import Reading, added, attend, heads_of, mlp, unit_rms
+from core.engines.body import Reading, added, attend, heads_of, mlp
 from core.engines.logits import Head
 from core.engines.products import MOST_BYTES, Product
 from core.engines.stack import Layer, Stack
+from core.engines.units import unit_rms
 
 if TYPE_CHECKING:
     import torch
@@ -70,11 +71,7 @@ class Decoding:
             self.slots = self.cache.keep(self.slots)
         x = self.stack.embed(tokens).float()
         at = self.cache.open()[:, None].expand(-1, self.k).flatten()  # position of each slot
-        tables = {
-            rope: turns and (turns[0][0, :, None], turns[1][0, :, None])
-            for rope in {layer.rope for layer in self.stack.layers}
-            for turns in [self.stack.rotary(rope, at[None])]
-        }
+        tables = self.stack.tables(at)
         for number, layer in enumerate(self.stack.layers):
             x = self._layer(number, layer, x, tables[layer.rope])
         self.x = x
@@ -88,10 +85,10 @@ class Decoding:
     ) -> "torch.Tensor":
         """The stream (r, d) after a layer."""
         stack = self.stack
-        made = self._on_grid(layer.products.qkv(unit_rms(x, stack.eps, stack.dtype)))
+        made = self._on_grid(layer.qkv(unit_rms(x, stack.eps, stack.dtype)))
         mixed = self.cache.attend(number, layer.window, *heads_of(stack, layer, made, table))
         mixed = mixed if len(mixed) == len(self.slots) else mixed[self.slots]
-        x = added(x, layer.products.out, mixed, layer.after_attention, stack.eps)
+        x = added(x, layer.out, mixed, layer.after_attention, stack.eps)
         return mlp(stack, layer, x)
 
     def _on_grid(self, y: "torch.Tensor") -> "torch.Tensor":

@@ -37,7 +37,7 @@ def known(modules: Sequence[str]) -> bool:
 def places(stack: Stack, modules: Sequence[str]) -> dict[tuple[int, str], list[Place]]:
     """The adapted layers of each product, by the number of its layer and its name."""
     h, kv, w = stack.heads, stack.kv_heads, stack.width
-    inner = stack.layers[0].down.shape[1]
+    inner = stack.layers[0].down.weight.shape[1]
     columns = {
         "q_proj": slice(0, h * w),
         "k_proj": slice(h * w, (h + kv) * w),

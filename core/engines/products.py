@@ -6,7 +6,6 @@ float32 still 1.1 times at 2,000. That costs a second copy, which models above `
 without.
 """
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -44,16 +43,6 @@ class Product:
         run = torch.ops.mkldnn._linear_pointwise.binary
         found: torch.Tensor = run(x.contiguous(), stream, self.packed, self.bias, "add")
         return found
-
-
-@dataclass(frozen=True)
-class Products:
-    """The four products of a layer."""
-
-    qkv: Product
-    out: Product
-    gate_up: Product
-    down: Product
 
 
 def _packed(weight: "torch.Tensor") -> "torch.Tensor | None":

@@ -9,17 +9,17 @@ folded into the model's own parameters, in place, and q, k, v become views of on
 nothing is kept twice and transformers' own path still gives the same numbers.
 """
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from core.engines.products import MOST_BYTES, Product, Products
+from core.engines.products import MOST_BYTES, Product
 
 if TYPE_CHECKING:
     import torch
 
-log = logging.getLogger(__name__)
+    # cosines and sines (r, 1, a), which turn the first a numbers of each head of r rows
+    Table = tuple[torch.Tensor, torch.Tensor]
 
 FAMILIES = (
     *("llama", "mistral", "qwen2", "qwen3", "smollm3", "phi3"),
@@ -31,28 +31,25 @@ FAMILIES = (
 class Layer:
     """One layer: d wide, h heads and kv key heads of width w, f wide inside.
 
-    `qkv` ((h + 2 kv) w, d), queries first; `out` (d, h w); `gate_up` (2 f, d), gate first; `down`
-    (d, f). `q_norm` and `k_norm` (w,) scale the normalised queries and keys; `after_attention` and
-    `after_mlp` (d,) are norms before the addition to the stream. `attention_norm` and `mlp_norm`
-    (d,) were folded into `qkv` and `gate_up`. A position sees the `window` positions up to
-    itself, all of them at 0. `rope` names the rotary table, "" for none.
+    Weights: `qkv` ((h + 2 kv) w, d), queries first; `out` (d, h w); `gate_up` (2 f, d), gate
+    first; `down` (d, f). `q_norm` and `k_norm` (w,) scale the normalised queries and keys;
+    `after_attention` and `after_mlp` (d,) are norms before the addition to the stream.
+    `attention_norm` and `mlp_norm` (d,) were folded into `qkv` and `gate_up`. A position sees the
+    `window` positions up to itself, all of them at 0. `rope` names the rotary table, "" for none.
     """
 
-    qkv: "torch.Tensor"
-    qkv_bias: "torch.Tensor | None"
+    qkv: Product
     q_norm: "torch.Tensor | None"
     k_norm: "torch.Tensor | None"
-    out: "torch.Tensor"
-    out_bias: "torch.Tensor | None"
-    gate_up: "torch.Tensor"
-    down: "torch.Tensor"
+    out: Product
+    gate_up: Product
+    down: Product
     after_attention: "torch.Tensor | None"
     after_mlp: "torch.Tensor | None"
     attention_norm: "torch.Tensor"
     mlp_norm: "torch.Tensor"
     window: int
     rope: str
-    products: Products  # of the four matrices
 
 
 @dataclass(frozen=True)
@@ -80,15 +77,16 @@ class Stack:
         found: torch.Tensor = self.body.embed_tokens(ids)
         return found
 
-    def rotary(
-        self, rope: str, positions: "torch.Tensor"
-    ) -> "tuple[torch.Tensor, torch.Tensor] | None":
-        """Cosines and sines (b, t, r) for positions (b, t); r may be less than a head's width."""
+    def tables(self, positions: "torch.Tensor") -> "dict[str, Table | None]":
+        """The rotary tables of the layers, by their names, at positions (r,)."""
+        return {rope: self._table(rope, positions) for rope in {x.rope for x in self.layers}}
+
+    def _table(self, rope: str, positions: "torch.Tensor") -> "Table | None":
         if not rope:
             return None
         named = (rope,) if rope != "all" else ()
-        cos, sin = self.body.rotary_emb(self.norm, positions, *named)
-        return cos, sin
+        cos, sin = self.body.rotary_emb(self.norm, positions[None], *named)
+        return cos[0, :, None], sin[0, :, None]
 
 
 def stack_of(model: Any) -> Stack | None:
@@ -135,27 +133,21 @@ def _layer(layer: Any, config: Any, number: int, pack: bool) -> Layer:
     biases = [p.bias for p in projections if p.bias is not None]
     q_norm, k_norm = getattr(attention, "q_norm", None), getattr(attention, "k_norm", None)
     attention_norm, mlp_norm = _weight(layer.input_layernorm), _weight(before_mlp)
-    qkv, gate_up = _joined(projections, attention_norm), _joined(gates, mlp_norm)
     qkv_bias = _cat(biases) if biases else None
-    out, down = attention.o_proj.weight.data, mlp.down_proj.weight.data
     out_bias = None if attention.o_proj.bias is None else attention.o_proj.bias.data
-    pairs = ((qkv, qkv_bias), (out, out_bias), (gate_up, None), (down, None))
     found = Layer(
-        qkv=qkv,
-        qkv_bias=qkv_bias,
+        qkv=Product(_joined(projections, attention_norm), qkv_bias, pack),
         q_norm=_weight(q_norm) if q_norm is not None else None,
         k_norm=_weight(k_norm) if k_norm is not None else None,
-        out=out,
-        out_bias=out_bias,
-        gate_up=gate_up,
-        down=down,
+        out=Product(attention.o_proj.weight.data, out_bias, pack),
+        gate_up=Product(_joined(gates, mlp_norm), None, pack),
+        down=Product(mlp.down_proj.weight.data, None, pack),
         after_attention=_weight(layer.post_attention_layernorm) if sandwiched else None,
         after_mlp=_weight(layer.post_feedforward_layernorm) if sandwiched else None,
         attention_norm=attention_norm,
         mlp_norm=mlp_norm,
         window=_window(attention, config),
         rope=_rope(attention, config, number),
-        products=Products(*(Product(weight, bias, pack) for weight, bias in pairs)),
     )
     _forget(layer.input_layernorm)
     _forget(before_mlp)

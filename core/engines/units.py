@@ -35,6 +35,11 @@ def unit(x: "torch.Tensor", eps: float, dtype: "torch.dtype | None" = None) -> U
     return Unit(y, scale.to(y.dtype))
 
 
+def unit_rms(x: "torch.Tensor", eps: float, dtype: "torch.dtype | None" = None) -> "torch.Tensor":
+    """The rows alone, where there is no way back."""
+    return unit(x, eps, dtype).y
+
+
 def through(
     after: Unit | None, weight: "torch.Tensor | None", dy: "torch.Tensor"
 ) -> "torch.Tensor":
