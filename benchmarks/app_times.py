@@ -22,7 +22,7 @@ import click
 import numpy as np
 import psutil
 
-from benchmarks.browser import browser
+from benchmarks.browser import BLANK, browser, settle
 from core import app_server, config, store
 from core.store import views
 from pages.ui.navigation import ENTRIES, Entry
@@ -41,10 +41,6 @@ TEXT = """([title, bar]) =>
   && (!bar || /kept \\(/.test(document.querySelector('.st-key-frame_bar')?.innerText ?? ''))"""
 COUNTS = """[...document.querySelectorAll(`.st-key-frame_bar, [data-testid="stCaptionContainer"],
   [data-testid="stButtonGroup"], [data-testid="stMetric"]`)].map(e => e.innerText).join('|')"""
-IDLE = """document.querySelector('[data-testid="stApp"]')
-  ?.getAttribute('data-test-script-state') === 'notRunning'"""
-BLANK = """[...document.querySelectorAll('[data-testid="stSkeleton"], .js-plotly-plot')]
-  .filter(e => e.dataset.testid === 'stSkeleton' || !e.querySelector('.main-svg')).length"""
 
 
 @dataclass
@@ -170,16 +166,6 @@ def go(page: "Page", url: str, entry: Entry) -> None:
 def text(page: "Page", entry: Entry) -> None:
     """Wait for the heading, and for the counts where the page has them."""
     page.wait_for_function(TEXT, arg=[entry.title, entry.title not in NO_BAR], polling="raf")
-
-
-def settle(page: "Page") -> None:
-    """Wait until the page is drawn, its charts too."""
-    page.wait_for_function(IDLE)
-    for _ in range(40):
-        if not page.evaluate(BLANK):
-            break
-        page.wait_for_timeout(500)
-    page.wait_for_timeout(300)
 
 
 def look(page: "Page", entry: Entry, report: Report) -> None:

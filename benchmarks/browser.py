@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from core import app_server
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
 
 FLAGS = [
     "--headless",
@@ -20,6 +20,10 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+IDLE = """document.querySelector('[data-testid="stApp"]')
+  ?.getAttribute('data-test-script-state') === 'notRunning'"""
+BLANK = """[...document.querySelectorAll('[data-testid="stSkeleton"], .js-plotly-plot')]
+  .filter(e => e.dataset.testid === 'stSkeleton' || !e.querySelector('.main-svg')).length"""
 
 
 def chromium() -> str | None:
@@ -50,3 +54,13 @@ def app(script: str = "app.py") -> Iterator[str]:
     finally:
         server.process.terminate()
         server.process.wait()
+
+
+def settle(page: "Page") -> None:
+    """Wait until the page is drawn, its charts too."""
+    page.wait_for_function(IDLE)
+    for _ in range(40):
+        if not page.evaluate(BLANK):
+            break
+        page.wait_for_timeout(500)
+    page.wait_for_timeout(300)

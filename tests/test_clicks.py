@@ -49,6 +49,23 @@ def middle(element):
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
+def point_at(page, chart, spot):
+    """Moves to spot() until a label shows: Plotly takes no click before it knows the mark."""
+    chrome.settle(page)
+    for step in range(WAIT_MS // 500):
+        x, y = spot()
+        page.mouse.move(x + step % 2, y, steps=5)
+        page.wait_for_timeout(500)
+        if chart.locator(".hoverlayer").text_content():
+            return
+    raise AssertionError("no label came under the pointer")
+
+
+def click(page):
+    page.mouse.down()
+    page.mouse.up()
+
+
 def opened_sample(page):
     return page.locator(".st-key-card").inner_text()
 
@@ -66,33 +83,37 @@ def test_a_chart_is_clicked_to_open_a_sample_and_dragged_over_to_make_a_rule(url
     marks.nth(5).wait_for()
     page.locator(".st-key-card").wait_for()
     before = opened_sample(page)
-    page.mouse.move(*middle(chart.locator(".nsewdrag")))
-    page.mouse.move(*middle(marks.nth(5)), steps=5)
-    page.mouse.down()
-    page.mouse.up()
+    point_at(page, chart, lambda: middle(marks.nth(5)))
+    click(page)
     wait_for_another(page, before)
     assert "dropped" in opened_sample(page)
 
+    chrome.settle(page)
     area = chart.locator(".nsewdrag").bounding_box()
     page.mouse.move(area["x"] + 5, area["y"] + 5)
     page.mouse.down()
     page.mouse.move(area["x"] + area["width"] / 2, area["y"] + area["height"] - 5, steps=8)
     page.mouse.up()
     page.get_by_text("≤ dispersion ≤").first.wait_for()
-    assert page.get_by_text("≤ anisotropy ≤").count() > 0
+    page.get_by_text("≤ anisotropy ≤").first.wait_for()
 
 
 def test_a_cell_of_a_heat_map_is_clicked_to_open_a_sample(url, page):
     page.goto(f"{url}/gradients")
-    area = page.locator(".st-key-gradients_coverage .nsewdrag")
+    chart = page.locator(".st-key-gradients_coverage")
+    area = chart.locator(".nsewdrag")
     area.wait_for()
     page.locator(".st-key-card").wait_for()
     seen = set()
     for across in (0.2, 0.5, 0.8):
-        before, box = opened_sample(page), area.bounding_box()
-        page.mouse.move(box["x"] + across * box["width"], box["y"] + 0.1 * box["height"], steps=5)
-        page.mouse.down()
-        page.mouse.up()
+
+        def cell(across=across):
+            box = area.bounding_box()
+            return box["x"] + across * box["width"], box["y"] + 0.1 * box["height"]
+
+        seen.add(opened_sample(page))
+        point_at(page, chart, cell)
+        click(page)
         page.wait_for_timeout(3000)
-        seen |= {before, opened_sample(page)}
+        seen.add(opened_sample(page))
     assert len(seen) > 1
