@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 Fetch = Callable[[Sequence[str]], list[Sample]]  # ids -> samples, in the order of the ids
 Parts = dict[str, NDArray[Any]]  # `ids` and named arrays, a row a sample
+UNREADABLE = (zipfile.BadZipFile, OSError, ValueError, EOFError, KeyError)  # a damaged part
 PLAN_CHUNK = 2048  # samples tokenised at a time while planning
 
 
@@ -81,7 +82,7 @@ def read_parts(folder: Path, column: str = "", paths: Sequence[Path] | None = No
             with path.open("rb") as raw, np.load(raw, allow_pickle=False) as archive:
                 names = ["ids", column] if column else archive.files
                 parts.append({name: archive[name] for name in names})
-        except (zipfile.BadZipFile, OSError, ValueError, EOFError, KeyError) as error:
+        except UNREADABLE as error:
             log.warning("%s is damaged (%s); its samples are measured again", path, error)
             with suppress(FileNotFoundError):  # another process was quicker
                 path.rename(path.with_suffix(".damaged"))
@@ -155,7 +156,7 @@ def ids_on_disk(folder: Path) -> set[bytes]:
         try:
             with path.open("rb") as raw, np.load(raw, allow_pickle=False) as archive:
                 found.update(archive["ids"].tolist())
-        except Exception as error:  # whatever is wrong with it, it is measured again
+        except UNREADABLE as error:
             log.debug("%s: %s", path, error)
     return found
 

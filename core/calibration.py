@@ -25,7 +25,7 @@ from core.models import Checkpoint, QuietTransformers
 from core.progress import Progress
 from core.templates import Template
 from core.training import mean_rates, saves_at, train
-from core.warm_ups import LORA_FROM_PARAMETERS, Warmed, draw, key_of, made, place, warmed
+from core.warm_ups import LORA_FROM_PARAMETERS, Warmed, place, sought, warmed
 
 ATTENTION = {"q_proj", "k_proj", "v_proj", "o_proj"}
 
@@ -47,9 +47,7 @@ def calibrate(
     Raises:
         ModelError: the loss is not finite, or no drawn sample has a token to learn from.
     """
-    drawn = draw(ids, warm_up.fraction, warm_up.seed)
-    key = key_of(base, warm_up, template, drawn, precision, max_tokens)
-    found = made(base, warm_up, key, drawn)
+    drawn, key, found = sought(base, warm_up, template, ids, precision, max_tokens)
     if found is not None:
         return found
     name = f"{base.name}+warm-up"

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from core import config, kept_rates, models, runs, store, timings
+from core.disk import free_bytes, scoring
 from core.domain import RunSpec
 from core.engines.hardware import Precision, choose, fast_bf16
 from core.errors import ModelError
@@ -15,7 +16,6 @@ from core.methods import Method, build
 from core.models import Checkpoint
 from core.planning import Planner
 from core.progress import Progress, duration
-from core.room import free_bytes, scoring
 from core.speed import Bench
 from core.store import runs as stored
 

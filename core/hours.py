@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from core import blocks, room, store
+from core import blocks, disk, store
 from core.domain import Pool, Sample
 from core.engines.hardware import Precision
 from core.estimates import Estimate
@@ -67,5 +67,5 @@ def by_method(
         method = cls()
         if cls.measures and method.needs():
             planner = Planner(work, workers=workers, fresh=True)
-            stages = [*planner.stages(method.needs()), room.scoring(method, work)]
+            stages = [*planner.stages(method.needs()), disk.scoring(method, work)]
             yield method, Estimate(stages)

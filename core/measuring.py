@@ -24,6 +24,8 @@ from core.signals import Signal
 from core.store import pools
 from core.warm_ups import Warmed
 
+COMMON = ("id_hash", "n_chars", "n_tokens")  # of every pool: policies and rules read them
+
 
 @dataclass(frozen=True)
 class Ahead:

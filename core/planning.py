@@ -187,9 +187,9 @@ class Planner:
             return
         self._planned.add(key)
         m = self.measuring
-        drawn = warm_ups.draw(m.pool.sample_ids, asked.fraction, asked.seed)
-        own = warm_ups.key_of(base, asked, signal.template, drawn, m.precision, m.max_tokens)
-        made = not self.fresh and warm_ups.made(base, asked, own, drawn) is not None
+        ids, at_most = m.pool.sample_ids, m.max_tokens
+        drawn, own, found = warm_ups.sought(base, asked, signal.template, ids, m.precision, at_most)
+        made = not self.fresh and found is not None
         out.append(self._training(signal, warm_ups.settled(base, asked), base, drawn, own, made))
 
     def _training(

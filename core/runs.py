@@ -8,18 +8,17 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from core import __version__, config, files, jobs, store, warm_ups
+from core.disk import check_room
 from core.domain import Pool, RunSpec, content_hash
 from core.engines.hardware import choose
 from core.errors import MethodError, PoolError, SFTLensError
 from core.executors import Executor, Serial
-from core.measuring import Measuring
+from core.measuring import COMMON, Measuring
 from core.methods import Method, WarmUpFields, build, catalogue
 from core.progress import Progress, duration
-from core.room import check_room
 from core.store import pools
 from core.store import runs as stored
 
-COMMON = ("id_hash", "n_chars", "n_tokens")  # stored with every run: policies and rules read them
 WARMS_ALL = "gradient_similarity"  # whose warm-up serves every method of `score --all`
 
 

@@ -82,6 +82,20 @@ def made(base: Checkpoint, warm_up: WarmUp, key: str, drawn: Sequence[str]) -> W
     return found if found is not None and all(map(_there, found.steps)) else None
 
 
+def sought(
+    base: Checkpoint,
+    warm_up: WarmUp,
+    template: Template,
+    ids: Sequence[str],
+    precision: Precision,
+    max_tokens: int,
+) -> tuple[list[str], str, Warmed | None]:
+    """The samples that a warm-up on these draws, its key, and its checkpoints if they are there."""
+    drawn = draw(ids, warm_up.fraction, warm_up.seed)
+    key = key_of(base, warm_up, template, drawn, precision, max_tokens)
+    return drawn, key, made(base, warm_up, key, drawn)
+
+
 def foreseen(
     base: Checkpoint,
     warm_up: WarmUp,
@@ -97,9 +111,7 @@ def foreseen(
     Only how many checkpoints there would be can be wrong, where a training has fewer steps than
     it should save and some of its samples have no tokens.
     """
-    drawn = draw(ids, warm_up.fraction, warm_up.seed)
-    key = key_of(base, warm_up, template, drawn, precision, max_tokens)
-    found = made(base, warm_up, key, drawn)
+    drawn, key, found = sought(base, warm_up, template, ids, precision, max_tokens)
     if found is not None:
         return found
     as_trained = settled(base, warm_up)

@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from core import minhash, neighbours
+from core import cosines, minhash, neighbours
 from core.errors import MethodError
 from core.neighbours import Links, by_cosine, links, nearest
 
@@ -91,7 +91,7 @@ def test_the_size_of_a_block_changes_nothing(monkeypatch: pytest.MonkeyPatch) ->
     rows = cloud(70)
     whole, found = nearest(rows, 8), links(rows, 0.3)
     for cells, pairs in ((1, 1), (210, 40), (1000, 10**6)):
-        monkeypatch.setattr(neighbours, "CELLS", cells)
+        monkeypatch.setattr(cosines, "CELLS", cells)
         monkeypatch.setattr(neighbours, "PAIRS", pairs)
         for a, b in zip(nearest(rows, 8), whole, strict=True):
             np.testing.assert_array_equal(a, b)

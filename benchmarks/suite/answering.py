@@ -8,7 +8,8 @@ import numpy as np
 from benchmarks.fidelity import spearman
 from benchmarks.suite import loops
 from benchmarks.suite.bench import Bench, Row
-from benchmarks.suite.scoring import CLOSE, MAX_TOKENS, demo_samples, plain_model
+from benchmarks.suite.scoring import CLOSE, MAX_TOKENS, plain_model
+from core import speed
 from core.domain import Sample
 from core.engines import answer_token
 from core.engines.batches import shared_start
@@ -17,7 +18,7 @@ from core.engines.hf import HFEngine
 
 def answer(bench: Bench) -> Iterator[Row]:
     """B2: entropy at the first answer position, against `generate` prompt by prompt."""
-    pool = [s for s in demo_samples() if s.meta.get("options")][: bench.size(12, 40)]
+    pool = [s for s in speed.corpus() if s.meta.get("options")][: bench.size(12, 40)]
     reference = plain_model(bench.engine("fp32"))
     for precision in bench.precisions():
         engine = bench.engine(precision.dtype)

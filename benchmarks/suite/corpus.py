@@ -8,11 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from core import adapters, config, demo, files
+from core import adapters, config, files, speed
 from core.domain import Sample, Turn
 from core.engines.weights import load_model
 from core.models import Checkpoint, QuietTransformers
-from core.records import Read, read
 
 PROMPT, RESPONSE = (30, 0.6), (60, 0.7)  # median words, and sigma of their logarithm
 FEWEST, MOST = 3, 500  # words
@@ -47,8 +46,7 @@ CHATML = (
 @cache
 def texts() -> tuple[str, ...]:
     """The texts of the demo pool: instruction and response of each sample."""
-    found = [item.sample for item in read(demo.FOLDER / "pool.jsonl") if isinstance(item, Read)]
-    return tuple(part for s in found for part in (s.instruction, s.response))
+    return tuple(part for s in speed.corpus() for part in (s.instruction, s.response))
 
 
 def corpus(n: int, seed: int = 0) -> list[Sample]:

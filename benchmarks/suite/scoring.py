@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from benchmarks.fidelity import spearman
 from benchmarks.suite import loops, machine
 from benchmarks.suite.bench import Bench, Race, Row
-from core import demo, records
+from core import speed
 from core.domain import Sample
 from core.engines import tokens
 from core.engines.batches import token_batches
@@ -99,20 +99,11 @@ def judged(bench: Bench, ours: loops.Means, right: loops.Means, dtype: str) -> t
     if dtype == "fp32":
         error = np.abs(ours - right).max(0)
         return bool((error <= CLOSE).all()), f"error at most {error[0]:.1e} and {error[1]:.1e}"
-    pool = demo_samples()[:: bench.size(4, 1)]
+    pool = speed.corpus()[:: bench.size(4, 1)]
     both = [measured(bench.engine(each), pool) for each in ("fp32", "bf16")]
     rho = [spearman(both[0][:, k], both[1][:, k]) for k in range(2)]
     told = f"rank correlation with fp32 on {len(pool)} demo samples {rho[0]:.5f} and {rho[1]:.5f}"
     return min(rho) >= RANKED, told
-
-
-def demo_samples() -> list[Sample]:
-    """The demo pool."""
-    return [
-        item.sample
-        for item in records.read(demo.FOLDER / "pool.jsonl")
-        if isinstance(item, records.Read)
-    ]
 
 
 def useful_flops(engine: HFEngine, encoded: Sequence[Encoded]) -> float:

@@ -9,13 +9,12 @@ from core import config, footprint
 from core.counting import spread
 from core.errors import ConfigError
 from core.estimates import MARGIN, Estimate, Stage, size
-from core.measuring import Measuring
+from core.measuring import COMMON, Measuring
 from core.methods import Method
 from core.planning import Planner
 
 SCORED = 4000.0  # samples read back, scored and stored in a second by one slow core, or so
 QUERIES = 512  # looked at, at most
-COMMON = ("id_hash", "n_chars", "n_tokens")
 
 
 def stored(method: Method, measuring: Measuring) -> float:
