@@ -105,7 +105,7 @@ def products(growing: Decoding) -> None:
         decoder = growing.decoder
         x = growing.x.to(growing.stack.dtype)
         first = growing.stack.layers[0]
-        inner = [x.new_ones(len(x), weight.shape[1]) for weight in (first.out, first.down)]
+        inner = [x.new_ones(len(x), product.weight.shape[1]) for product in (first.out, first.down)]
         for _ in range(STEPS):
             for layer in decoder.layers:
                 layer.qkv(x), layer.out(inner[0]), layer.gate_up(x), layer.down(inner[1])

@@ -161,7 +161,7 @@ def flops(engine: HFEngine, encoded: Sequence[Encoded]) -> float:
     stack = engine.stack
     assert stack is not None, "the benchmark's model has one"
     matrices = [m for x in stack.layers for m in (x.qkv, x.out, x.gate_up, x.down)]
-    body, vocabulary = sum(m.numel() for m in matrices), engine.vocabulary
+    body, vocabulary = sum(m.weight.numel() for m in matrices), engine.vocabulary
     across = len(stack.layers) * stack.heads * stack.width
     t = np.array([len(e) for e in encoded], float)
     r = np.array([e.scored.sum() for e in encoded], float)
