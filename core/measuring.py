@@ -5,7 +5,7 @@ measures only what no part on disk holds. Runs share what they share through tho
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +118,7 @@ class Measuring:
     def ahead(self, signal: Signal, after: str = "") -> Ahead:
         """What `measure` would do; `after` names the folder of the signal that comes before."""
         checkpoint, extra = self.checkpoint(signal)
-        precision, pool = self._precision(signal), self._samples(signal)
+        precision, pool = self.precision.of(signal.steady), self._samples(signal)
         shaped_by = [signal.key(), checkpoint.key, precision.key, self.max_tokens]
         name = content_hash([*shaped_by, after] if after else shaped_by)
         folder = (self.blocks_in or config.folder("blocks")) / name
@@ -133,7 +133,7 @@ class Measuring:
         todo: Sequence[str],
         name: str,
     ) -> None:
-        engine = self._loaded(checkpoint, self._precision(signal))
+        engine = self._loaded(checkpoint, self.precision.of(signal.steady))
         fetch = self.fetch(self._samples(signal))
         given = before.folder if before is not None else None
         task = blocks.Task(signal, engine, fetch, folder, self.max_tokens, given)
@@ -198,11 +198,6 @@ class Measuring:
                 self.progress,
             )
         return self._warmed[key]
-
-    def _precision(self, signal: Signal) -> Precision:
-        """That of the run; on a processor, float32 for what a rounding error would change."""
-        steady = signal.steady and self.precision.device == "cpu"
-        return replace(self.precision, dtype="fp32") if steady else self.precision
 
     def _loaded(self, checkpoint: Checkpoint, precision: Precision) -> loader.Loadable:
         """The engine of a checkpoint; one is kept, so that two signals of a model load it once."""

@@ -77,7 +77,8 @@ def measured(
 
 def _one(bench: Bench, signal: Signal) -> Timed:
     """A signal whose work is of one kind."""
-    chosen, seconds = bench.timed(partial(_measure, signal, bench.engine, bench.max_tokens))
+    engine = bench.at(bench.precision.of(signal.steady))
+    chosen, seconds = bench.timed(partial(_measure, signal, engine, bench.max_tokens))
     amounts = work(signal, chosen, bench.reader())
     return Timed(
         {k: v / seconds for k, v in amounts.items()}, _said(bench, signal, chosen, seconds)
@@ -107,12 +108,10 @@ def _pooling(bench: Bench) -> Timed:
 
 def _sampling(bench: Bench) -> Timed:
     """Three rounds: prompts and one token, then more tokens, of many samples and of few."""
-    steady = Answers(sampling=Sampling(K, 1.4, 0.9, 1, 42)).steady
-    fp32 = steady and bench.precision.device == "cpu"
-    engine = bench.at(replace(bench.precision, dtype="fp32") if fp32 else bench.precision)
 
     def drawn(n: int, most: int) -> tuple[dict[str, Any], float]:
         signal = Answers(sampling=Sampling(K, 1.4, 0.9, most, 42))
+        engine = bench.at(bench.precision.of(signal.steady))
         began = time.perf_counter()
         found = signal.measure(corpus()[:n], engine, bench.max_tokens, {})
         return found, time.perf_counter() - began

@@ -27,6 +27,7 @@ from core.engines.questions import (
 )
 from core.engines.weights import load_model
 from core.models import Checkpoint
+from core.signals import AnswerToken, TokenStats
 from core.templates import encode
 
 CPU = Precision("cpu", "fp32")
@@ -324,3 +325,10 @@ def test_the_embedded_model_names_an_option_of_most_questions(embedded: Checkpoi
     assert (found["entropy"] > 0).all()
     assert (found["predicted"] >= 0).mean() > 0.7
     assert (np.exp(found["options"][:, :4]).sum(1) > 0.5).all(), "the letters hold most of it"
+
+
+@pytest.mark.parametrize(("device", "dtype"), [("cpu", "fp32"), ("cuda", "bf16")])
+def test_on_a_processor_one_token_is_read_in_float32_whatever_the_run_is(device, dtype):
+    precision = Precision(device, "bf16")
+    assert precision.of(AnswerToken().steady) == Precision(device, dtype)
+    assert precision.of(TokenStats().steady) == precision

@@ -14,14 +14,16 @@ from core.domain import Sample
 from core.engines import answer_token
 from core.engines.batches import shared_start
 from core.engines.hf import HFEngine
+from core.signals import AnswerToken
 
 
 def answer(bench: Bench) -> Iterator[Row]:
     """B2: entropy at the first answer position, against `generate` prompt by prompt."""
     pool = [s for s in speed.corpus() if s.meta.get("options")][: bench.size(12, 40)]
     reference = plain_model(bench.engine("fp32"))
-    for precision in bench.precisions():
-        engine = bench.engine(precision.dtype)
+    formats = [p.of(AnswerToken().steady).dtype for p in bench.precisions()]
+    for dtype in dict.fromkeys(formats):
+        engine = bench.engine(dtype)
         asked = [answer_token.question(s) for s in pool]
         prompts = answer_token.prompts([q for q in asked if q], "plain", engine.tokenizer)
         gate, note = _same_answers(engine, pool, loops.greedy_token(reference, engine, prompts))
@@ -29,12 +31,13 @@ def answer(bench: Bench) -> Iterator[Row]:
             lambda engine=engine: engine.answer_token(pool, "plain", MAX_TOKENS),  # type: ignore[misc]
             lambda engine=engine, prompts=prompts: loops.greedy_token(reference, engine, prompts),  # type: ignore[misc]
             bench.size(1, 3),
-            dtype=precision.dtype,
+            dtype=dtype,
         )
         start = shared_start(prompts)
         note += f"; {start} of about {np.mean([len(p) for p in prompts]):.0f} tokens are shared"
-        what = f"answer token of {len(pool)} questions in {precision.dtype}, against `generate`"
-        yield bench.row(bench.name("b2", precision.dtype), what, race.ratio, 5.0, gate, note=note)
+        name = "b2" if dtype == formats[0] else f"b2.{dtype}"
+        what = f"answer token of {len(pool)} questions in {dtype}, against `generate`"
+        yield bench.row(name, what, race.ratio, 5.0, gate, note=note)
 
 
 def _same_answers(engine: HFEngine, pool: Sequence[Sample], right: list[Any]) -> tuple[bool, str]:

@@ -1,6 +1,6 @@
 """Which device and number format to use, from what the machine can do fast."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.errors import ConfigError
@@ -19,6 +19,10 @@ class Precision:
     def key(self) -> str:
         """`cpu-bf16`: the kind of device and the format, not the card's index."""
         return f"{self.device.split(':')[0]}-{self.dtype}"
+
+    def of(self, steady: bool) -> "Precision":
+        """What a signal of a run is measured in: on a processor, float32 where it is `steady`."""
+        return replace(self, dtype="fp32") if steady and self.device == "cpu" else self
 
 
 def choose(device: str = "auto", dtype: str = "auto") -> Precision:
