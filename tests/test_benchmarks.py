@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks import __main__ as suite
-from benchmarks.suite import corpus, machine
+from benchmarks.suite import corpus, gradients, machine
 from benchmarks.suite.bench import AGAIN, Bench
 from benchmarks.suite.rows import HEAD, Row, table
 from benchmarks.suite.selecting import scan
@@ -254,3 +254,16 @@ def test_samples_alike_are_different_samples_of_the_same_lengths():
 def test_a_scan_takes_for_each_query_the_closest_that_is_left():
     closeness = np.array([[9, 8, 1, 0], [9, 7, 8, 0]], np.float32)
     assert scan(closeness, 4) == [0, 2, 1, 3]
+
+
+@pytest.mark.parametrize("name", ["b1", "b2", "b3", "b3b", "b4", "b5"])
+def test_a_row_runs_to_its_end_and_float32_is_right_on_a_small_random_model(name, monkeypatch):
+    monkeypatch.setattr(gradients, "RANKS", (8,))
+    on = Bench(quick=True, gemm=lambda dtype: 1.0)
+    on.checkpoint = corpus.random_checkpoint("small")
+    rows = list(suite.every()[name](on))
+    assert rows
+    # how bf16 ranks the texts of a random model says nothing
+    wrong = [row.line() for row in rows if not (row.gate or "bf16" in row.what)]
+    assert not wrong
+    assert all(row.ratio > 0 for row in rows)

@@ -102,12 +102,11 @@ def products(growing: Decoding) -> None:
     import torch
 
     with torch.inference_mode():
-        decoder = growing.decoder
         x = growing.x.to(growing.stack.dtype)
         first = growing.stack.layers[0]
         inner = [x.new_ones(len(x), product.weight.shape[1]) for product in (first.out, first.down)]
         for _ in range(STEPS):
-            for layer in decoder.layers:
+            for layer in growing.stack.layers:
                 layer.qkv(x), layer.out(inner[0]), layer.gate_up(x), layer.down(inner[1])
             for _ in growing.logits():
                 pass
