@@ -27,9 +27,10 @@ def _options(columns: Columns) -> dict[str, str]:
     value = columns[name]
     if isinstance(value, dict) and isinstance(value.get("text"), list):
         labels = value.get("label")
-        if not isinstance(labels, list) or len(set(map(str, labels))) != len(value["text"]):
+        names = list(map(str, labels)) if isinstance(labels, list) else []
+        if not len(set(names)) == len(names) == len(value["text"]):
             raise Rejected(f"'{name}' does not have one label per text")
-        value = dict(zip(map(str, labels), value["text"], strict=True))
+        value = dict(zip(names, value["text"], strict=True))
     elif isinstance(value, list):
         if len(value) > len(string.ascii_uppercase):
             raise Rejected(f"'{name}' has more than 26 options")

@@ -49,6 +49,34 @@ def check_writable() -> None:
         raise unwritable(error) from error
 
 
+def unpack_ratio() -> int:
+    """How many times its size a packed file may unpack to: `SFTLENS_UNPACK_RATIO`, else 100.
+
+    Raises:
+        ConfigError: the setting is not a number of at least 1.
+    """
+    return _number("SFTLENS_UNPACK_RATIO", 100)
+
+
+def longest_record() -> int:
+    """Characters a record may have: `SFTLENS_RECORD_MB` million, else 256 million.
+
+    Raises:
+        ConfigError: the setting is not a number of at least 1.
+    """
+    return 10**6 * _number("SFTLENS_RECORD_MB", 256)
+
+
+def _number(name: str, default: int) -> int:
+    text = os.environ.get(name, "").strip()
+    if not text:
+        return default
+    if not text.isdecimal() or len(text) > 9 or not int(text):
+        do = f"Give a whole number of 1 or more, or unset {name}."
+        raise ConfigError(name, "is not a number I can use", got=text, do=do)
+    return int(text)
+
+
 def unwritable(error: OSError) -> ConfigError:
     """The one sentence for a cache that refuses a write, a full disk included."""
     return ConfigError(

@@ -14,6 +14,8 @@ SFTLensError
 """
 
 _UNSET = object()
+LONGEST = 2000  # characters of a line; what a file says may be longer
+END = 600  # of them at its end, where it says what to do
 
 
 class SFTLensError(Exception):
@@ -30,11 +32,25 @@ class SFTLensError(Exception):
         self.where, self.what, self.do = str(where), what, do
         parts = [f"{where}: {what.rstrip('.')}."]
         if got is not _UNSET:
-            shown = got if isinstance(got, int | float) else repr(got)
-            parts.append(f"Got {str(shown)[:120]}.")
+            parts.append(f"Got {_shown(got)[:120]}.")
         if do:
             parts.append(do)
-        super().__init__(" ".join(" ".join(parts).split()))
+        super().__init__(one_line(" ".join(parts)))
+
+
+def _shown(got: object) -> str:
+    try:
+        return str(got) if isinstance(got, int | float) else repr(got)
+    except (RecursionError, ValueError):  # nested too deeply, or of thousands of digits
+        return f"a {type(got).__name__} that cannot be shown"
+
+
+def one_line(text: str) -> str:
+    """One line that neither a terminal nor a page obeys, whatever a file or a link said."""
+    line = " ".join(text.split())
+    if len(line) > LONGEST:
+        line = f"{line[: LONGEST - END]} … {line[-END:]}"
+    return "".join(c if c.isprintable() else "�" for c in line)
 
 
 class ConfigError(SFTLensError):

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+MOST = 256 * 2**20  # bytes of a JSON file that is read at once
+
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
@@ -34,10 +36,10 @@ def write_json(path: Path, value: Any, *, indent: int | None = 2) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file; None when it is missing or not JSON."""
+    """Read a JSON file; None when it is missing, not JSON, or far too large to be one of ours."""
     try:
-        return json.loads(path.read_text("utf8"))
-    except (OSError, ValueError):
+        return None if path.stat().st_size > MOST else json.loads(path.read_text("utf8"))
+    except (OSError, ValueError, RecursionError):
         return None
 
 

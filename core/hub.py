@@ -41,7 +41,8 @@ def whole_export(folder: Path) -> list[str]:
         path = folder / name
         if Path(name).name != name or not path.is_file() or path.is_symlink():
             raise HubError(path, "is named by the manifest and is not there", do="Export again.")
-        if files.digest(path)["sha256"] != facts.get("sha256"):
+        said = facts.get("sha256") if isinstance(facts, dict) else None
+        if files.digest(path)["sha256"] != said:
             do = "Export again into a new folder, or undo the change."
             raise HubError(path, "is not what the manifest says; it was changed since", do=do)
     return [*written, "manifest.json"]

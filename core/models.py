@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from core import config, files
+from core import config, files, model_code
 from core.domain import content_hash
 from core.errors import ModelError
 from core.progress import Progress
@@ -122,6 +122,7 @@ def _folder(path: Path) -> Checkpoint:
         got = sorted(p.name for p in path.iterdir())[:6]
         do = "Save the model with safe_serialization=True (pickled weights are not read)."
         raise ModelError(path, "holds no config.json with safetensors weights", got=got, do=do)
+    model_code.refuse(path, path)
     parts = sorted(p for pattern in HUB_FILES for p in path.glob(pattern))
     key = content_hash([[p.name, file_sha256(p)] for p in parts if p.name != "checkpoint.json"])
     return Checkpoint(str(path), key[:12], str(path.resolve()), key, _kind(path))
@@ -151,6 +152,7 @@ def _hub(name: str) -> Checkpoint:
     if not list(Path(folder).glob("*.safetensors")):
         do = "Choose a revision that has them; pickled weights are not read."
         raise ModelError(name, "has no safetensors weights", do=do)
+    model_code.refuse(Path(folder), name)
     return Checkpoint(
         repo, commit, folder, content_hash(["hub", repo, commit]), _kind(Path(folder))
     )
@@ -266,7 +268,7 @@ def _convert_gguf(source: Path, target: Path) -> None:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-    where = {"gguf_file": source.name, "local_files_only": True}
+    where = {"gguf_file": source.name, "local_files_only": True, "trust_remote_code": False}
     try:
         with QuietTransformers():
             tokenizer = AutoTokenizer.from_pretrained(source.parent, **where)

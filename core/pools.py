@@ -17,6 +17,7 @@ from core.progress import Progress
 from core.store import pools
 
 BATCH = 4096  # samples held in memory at a time
+BATCH_CHARS = 64 * 10**6  # of their records, unless one alone has more
 LEFT_S = 86_400.0  # a spool file this old belongs to an import that was killed
 
 
@@ -135,6 +136,7 @@ def _sources(
 ) -> Iterator[list[Sample]]:
     """Samples of all files in batches; counts every record on the way."""
     batch: list[Sample] = []
+    held = 0
     for path in paths:
         with progress.stage(f"reading {path.name}", 0, "records") as stage:
             for item in islice(records.read(path, mapping), limit):
@@ -143,14 +145,15 @@ def _sources(
                 if isinstance(item, records.Read):
                     books.shapes[item.shape] += 1
                     batch.append(item.sample)
+                    held += len(item.sample.record)
                 else:
                     books.quarantined += 1
                     rejected.append(item)
                     if len(books.first_quarantined) < 3:
                         books.first_quarantined.append(f"{item.where}: {item.reason}")
-                if len(batch) == BATCH:
+                if len(batch) == BATCH or held > BATCH_CHARS:
                     yield batch
-                    batch = []
+                    batch, held = [], 0
     if batch:
         yield batch
 

@@ -15,6 +15,7 @@ from typing import Any, TextIO, cast
 
 from core.columns import Record, encoding_fault
 from core.errors import RecordError
+from core.streams import is_packed, lines, open_text
 from core.tables import parquet, table
 
 _LINES, _TABLES = (".jsonl", ".ndjson"), {".csv": ",", ".tsv": "\t"}
@@ -41,7 +42,7 @@ def records(path: Path) -> Iterator[Record]:
         if form == "parquet":
             yield from parquet(path)
         else:
-            with _open_text(path) as stream:
+            with open_text(path) as stream:
                 yield from _READERS[form](path, stream)
     except (gzip.BadGzipFile, EOFError, zlib.error) as fault:
         do = "Fetch or pack it again."
@@ -51,25 +52,15 @@ def records(path: Path) -> Iterator[Record]:
         raise RecordError(path, what, do="Check the path and its permissions.") from fault
 
 
-def _is_packed(path: Path) -> bool:
-    with path.open("rb") as stream:
-        return stream.read(2) == b"\x1f\x8b"
-
-
-def _open_text(path: Path) -> TextIO:
-    opener = gzip.open if _is_packed(path) else open
-    # newline="": a line ends at \n, \r\n or \r and keeps its end; never at U+2028 or \x0b
-    stream = opener(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="")
-    return cast(TextIO, stream)
-
-
 def _form(path: Path) -> str:
     """The format of a file: parquet, lines, array, .csv or .tsv."""
     if not path.exists():
         raise RecordError(path, "there is no such file", do="Check the path.")
     if path.is_dir():
         raise RecordError(path, "is a folder", do="Name one file in it.")
-    packed = _is_packed(path)
+    if not path.is_file():  # a device never ends, and a pipe can be read only once
+        raise RecordError(path, "is not a plain file", do="Write it to a file first.")
+    packed = is_packed(path)
     with gzip.open(path) if packed else path.open("rb") as stream:
         head = stream.read(_HEAD)
     suffixes = [suffix.lower() for suffix in path.suffixes]
@@ -108,7 +99,7 @@ _BETWEEN = re.compile(r"[ \t\r\n,]*")
 
 
 def _lines(path: Path, stream: TextIO) -> Iterator[Record]:
-    for number, line in enumerate(stream, 1):
+    for number, line in enumerate(lines(path, stream), 1):
         raw, where = line.rstrip("\r\n"), f"{path}:{number}"
         if not raw.strip():
             continue

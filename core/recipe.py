@@ -1,13 +1,15 @@
 """A recipe: what to keep of a scored pool, as a value that can be hashed, stored and sent."""
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from core.domain import content_hash
 from core.errors import BudgetError
-from core.rules import AnyRule, ContentId
+from core.rules import AnyRule, ContentId, Label, Name
 
+MOST_CHARS = 10_000  # of a knob's value
 LATER = ("policy_params", "distinct", "quotas", "pins")
 
 
@@ -41,16 +43,18 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    pool: str
-    method: str
-    run_id: str
+    pool: Name
+    method: Name
+    run_id: Name
     params: dict[str, Any] = Field(default_factory=dict)  # live knobs that differ from the run
     rules: tuple[AnyRule, ...] = Field(default=(), max_length=100)
-    policy: str = "top"
+    policy: Name = "top"
     policy_params: dict[str, Any] = Field(default_factory=dict)
-    budget: str = "10%"
+    budget: Name = "10%"
     distinct: Distinct | None = None
-    quotas: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)  # source -> most
+    quotas: dict[Label, Annotated[int, Field(ge=0, le=2**53)]] = Field(  # source -> most
+        default_factory=dict
+    )
     pins: tuple[Pin, ...] = ()
 
     @field_validator("pins")
@@ -59,6 +63,13 @@ class Recipe(BaseModel):
         if len({pin.sample_id for pin in pins}) != len(pins):
             raise ValueError("a sample is pinned twice")
         return pins
+
+    @field_validator("params", "policy_params")
+    @classmethod
+    def _plain(cls, params: dict[str, Any]) -> dict[str, Any]:
+        if not all(_can_be_kept(part) for pair in params.items() for part in pair):
+            raise ValueError("a parameter is no plain number or text")
+        return params
 
     @property
     def key(self) -> str:
@@ -88,3 +99,14 @@ class Recipe(BaseModel):
             kinds = ("range", "among", "lasso", "search")  # of rules; no field has such a name
             where = ".".join(str(part) for part in ("recipe", *first["loc"]) if part not in kinds)
             raise BudgetError(where, first["msg"].lower(), do="Make the recipe anew.") from None
+
+
+def _can_be_kept(value: object) -> bool:
+    """Whether a link, the store and a form can hold a parameter: it is one number or text."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, int):
+        return abs(value) < 2**63
+    if isinstance(value, str):  # half a character cannot be written
+        return len(value) <= MOST_CHARS and not any("\ud800" <= c <= "\udfff" for c in value)
+    return value is None

@@ -13,7 +13,7 @@ from typing import Any
 
 from core.columns import Parts, Record, Rejected
 from core.domain import Quarantined, Sample
-from core.errors import RecordError
+from core.errors import RecordError, one_line
 from core.readers import SUFFIXES, records
 from core.shapes import SHAPES, Shape, by_name, convert, find, mapped
 
@@ -88,7 +88,7 @@ def _outcome(
         shape, parts = convert(record.row, shapes)
         return Read(_sample(record, shape, parts, source, stem), shape.name)
     except Rejected as fault:
-        return Quarantined(record.where, str(fault), record.raw)
+        return Quarantined(record.where, one_line(str(fault)), record.raw)
     except RecursionError:
         return Quarantined(record.where, "is nested too deeply", record.raw)
 

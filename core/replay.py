@@ -31,7 +31,7 @@ def replay(manifest_path: Path, out: Path | None = None) -> Replayed:
         ManifestError: not a manifest, of a newer layout, or `out` is the manifest's own folder.
         RunError: the run behind it is not in the store.
     """
-    was = _read_manifest(manifest_path)
+    was = read_manifest(manifest_path)
     folder = out or manifest_path.parent / "replay"
     if folder.resolve() == manifest_path.parent.resolve():
         do = "Give another folder: --out DIR."
@@ -77,7 +77,12 @@ class _Manifest(BaseModel):
     versions: dict[str, str] = Field(default_factory=dict)
 
 
-def _read_manifest(path: Path) -> _Manifest:
+def read_manifest(path: Path) -> _Manifest:
+    """What a replay needs of a manifest.
+
+    Raises:
+        ManifestError: there is no such file, or it is no manifest of this layout.
+    """
     manifest = files.read_json(path)
     do = "Give the manifest.json that an export wrote."
     if not path.is_file():

@@ -26,6 +26,7 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 RunId = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{20})?$")]
 ContentId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{20}$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Label = Annotated[str, StringConstraints(max_length=100_000)]  # a source, or a value of a column
 
 
 class _Rule(BaseModel):
@@ -83,7 +84,7 @@ class Among(_Rule):
     """
 
     column: Name
-    values: Annotated[tuple[str, ...], Field(min_length=1, max_length=1000)]
+    values: Annotated[tuple[Label, ...], Field(min_length=1, max_length=1000)]
     keep: bool = True
 
     @property

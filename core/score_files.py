@@ -14,6 +14,7 @@ from core.errors import RecordError
 from core.readers import records
 
 MISSING = {"", "na", "n/a", "nan", "none", "null"}
+MOST_COLUMNS = 1000  # of a file: each is a column of the store
 TAKEN = {  # names that a run's table or a recipe uses itself
     *("position", "sample_id", "value", "group_no", "reason", "score", "source"),
     *("matched", "id_hash", "n_chars"),
@@ -49,6 +50,9 @@ def read(path: Path, key: str, score: str = "") -> Table:
     names = list(dict.fromkeys(name for record in rows for name in record.row))
     if not rows:
         raise RecordError(path, "holds no rows", do="Give one row a sample.")
+    if len(names) > MOST_COLUMNS:  # rows of a column each would need rows times columns cells
+        do = "Keep the key and the scores."
+        raise RecordError(path, f"has more than {MOST_COLUMNS:,} columns", got=len(names), do=do)
     if key not in names:
         do = f"Its columns are {', '.join(names)}; name one that the pool has too: --key COLUMN."
         raise RecordError(path, f"has no column {key!r}", do=do)

@@ -88,9 +88,17 @@ def interval(hits: int, n: int, size: int) -> tuple[float, float]:
     return wilson(hits * grown, n * grown, Z)
 
 
+FORMULA = tuple("=+-@|\uff1d\uff0b\uff0d\uff20")  # and as East Asian keyboards write them
+
+
+def begins_formula(text: str) -> bool:
+    """Whether a spreadsheet that opens this text in a cell would take it for a formula."""
+    return text.lstrip(" \t\r\n\v\f\0\ufeff").startswith(FORMULA) or text[:1] in ("\t", "\r")
+
+
 def guarded(text: str) -> str:
     """A text for a CSV file that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.lstrip()[:1] in tuple("=+-@|") or text[:1] in ("\t", "\r") else text
+    return f"'{text}" if begins_formula(text) else text
 
 
 def majority(by_reviewer: Mapping[str, Marks]) -> dict[str, str]:

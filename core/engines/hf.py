@@ -43,8 +43,10 @@ class HFEngine:
         from transformers import AutoTokenizer
 
         try:
-            return AutoTokenizer.from_pretrained(self.checkpoint.folder, local_files_only=True)
-        except (ValueError, OSError, KeyError) as error:
+            return AutoTokenizer.from_pretrained(
+                self.checkpoint.folder, local_files_only=True, trust_remote_code=False
+            )
+        except Exception as error:  # a damaged file makes the tokenizers raise Exception itself
             raise unloadable(self.checkpoint, "tokenizer", error) from error
 
     @cached_property
@@ -76,8 +78,10 @@ class HFEngine:
         from transformers import AutoConfig
 
         try:
-            found = AutoConfig.from_pretrained(self.checkpoint.folder, local_files_only=True)
-        except (ValueError, OSError, KeyError) as error:
+            found = AutoConfig.from_pretrained(
+                self.checkpoint.folder, local_files_only=True, trust_remote_code=False
+            )
+        except Exception as error:  # a wrong type raises what the model's own class does
             raise unloadable(self.checkpoint, "config", error) from error
         return found.get_text_config()
 

@@ -20,6 +20,7 @@ def load_model(checkpoint: Checkpoint, device: str, dtype: str) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
+    shapes(checkpoint.folder)  # a damaged file is told before anything is loaded
     try:
         with QuietTransformers():
             model: Any = AutoModelForCausalLM.from_pretrained(

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -114,8 +115,8 @@ def newest_run(con: Connection, pool: str, method: str) -> Run:
 def how(pool: str, method: str) -> str:
     """The command that makes a run of a method; imported scores are not computed."""
     if method == "external":
-        return f"sftlens score-import {pool} FILE"
-    return f"sftlens score {pool} {method}"
+        return f"sftlens score-import {shlex.quote(pool)} FILE"
+    return f"sftlens score {shlex.quote(pool)} {method}"
 
 
 def _arrow(column: NDArray[Any]) -> "pa.Array":

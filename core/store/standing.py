@@ -39,7 +39,7 @@ def _query(table: str, names: Sequence[str]) -> str:
         f"any_value(one.{c}), count(*) FILTER (r.{c} < one.{c}), count(*) FILTER (r.{c} > one.{c}),"
         f" count(r.{c}), count(*) FILTER (mine AND r.{c} < one.{c}),"
         f" count(*) FILTER (mine AND r.{c} > one.{c}), count(r.{c}) FILTER (mine)"
-        for c in names
+        for c in (f'"{name}"' for name in names)
     ]
     return (
         "WITH peers AS (SELECT position FROM samples WHERE pool = ? AND source ="  # noqa: S608

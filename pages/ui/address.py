@@ -7,6 +7,7 @@ import streamlit as st
 from core.errors import BudgetError, SFTLensError
 from core.links import pack, unpack
 from pages.ui import data
+from pages.ui.prose import sentence
 from pages.ui.state import state
 
 WRITTEN = "address_written"  # what this session wrote; a browser may send it back late
@@ -24,7 +25,10 @@ def take() -> None:
             if recipe.run_id not in data.scored(recipe.pool)["run_id"].tolist():
                 do = "Score it again, or ask for a new link."
                 raise BudgetError("link", "its scores are not in this store", do=do)
-            here.begin(recipe)
+            if refusal := data.refusal(recipe):
+                st.session_state["address_refused"] = f"link: {refusal}"
+            else:
+                here.begin(recipe)
         except SFTLensError as error:
             st.session_state["address_refused"] = str(error)
     if sample and sample not in written:
@@ -35,7 +39,7 @@ def take() -> None:
 def refused() -> None:
     """Say once why a link could not be followed."""
     if text := st.session_state.pop("address_refused", ""):
-        st.warning(text, icon=":material/link_off:")
+        st.warning(sentence(text), icon=":material/link_off:")
 
 
 def write() -> None:

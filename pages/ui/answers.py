@@ -12,6 +12,7 @@ from core.domain import FloatN, IntN
 from core.reliability import BandFacts, Reliability
 from core.selection import Selection
 from pages.ui.glossary import term
+from pages.ui.sheets import sheet
 
 NAMES = ("easy", "middle", "hard")
 DRAWS = 500  # of the bootstrap
@@ -56,7 +57,7 @@ def need_answers(shown: Selection) -> Answers:
             "This page is about multiple-choice questions, and no sample of the pool was scored"
             " as one:"
         )
-        st.dataframe(
+        sheet(
             {"reason": list(reasons), "samples": list(reasons.values())},
             hide_index=True,
             width="content",
@@ -165,4 +166,4 @@ def table(answers: Answers, shown: Selection) -> None:
         "right": number("right", format="%.0f %%", help="Share of questions answered right."),
         "tokens": number("tokens", format="compact", help=term("tokens")),
     }
-    st.dataframe(frame, hide_index=True, column_config=columns)
+    sheet(frame, hide_index=True, column_config=columns)

@@ -12,6 +12,7 @@ from pages.ui import data_audit
 from pages.ui.audit import TITLES
 from pages.ui.glossary import term
 from pages.ui.prose import label
+from pages.ui.sheets import sheet
 
 
 def estimates(selection: Selection, queue: Queue) -> dict[str, Estimate]:
@@ -67,7 +68,7 @@ def chosen_strata(selection: Selection, queue: Queue) -> None:
         rows.append([TITLES[name], *counts, given.count(None)])
     frame = pd.DataFrame(rows, columns=["stratum", "good", "unsure", "bad", "to judge"])
     small = st.column_config.NumberColumn(width="small")
-    st.dataframe(frame, hide_index=True, column_config={name: small for name in frame.columns[1:]})
+    sheet(frame, hide_index=True, column_config={name: small for name in frame.columns[1:]})
     st.caption("Chosen for what they teach, not at random, so they are in no estimate.")
 
 

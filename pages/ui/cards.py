@@ -14,6 +14,7 @@ from pages.ui.chat import conversation
 from pages.ui.data_reader import Side
 from pages.ui.glossary import term
 from pages.ui.prose import label
+from pages.ui.sheets import sheet
 from pages.ui.state import state
 
 ROWS = 500  # the list shows this many and says so
@@ -47,7 +48,7 @@ def sample_list(selection: Selection, key: str) -> None:
         if at := st.session_state[key]["selection"]["rows"]:
             state().open(selection.ids[int(rows[at[0]])])
 
-    st.dataframe(
+    sheet(
         frame,
         hide_index=True,
         key=key,
@@ -135,5 +136,5 @@ def _numbers(selection: Selection, row: int) -> None:
         }
     )
     formats = {n: st.column_config.NumberColumn(format="%.4f") for n in table.columns[1:]}
-    st.dataframe(table, hide_index=True, column_config=formats)
+    sheet(table, hide_index=True, column_config=formats)
     st.caption("nats per response token")

@@ -20,6 +20,7 @@ from core.recipe import Recipe
 from core.store import maps as stored_maps
 from core.store import pools as stored_pools
 from core.store import views
+from pages.ui.prose import sentence
 
 Stamp = tuple[str, int, int]
 P = ParamSpec("P")
@@ -34,7 +35,7 @@ def told(question: Callable[P, T]) -> Callable[P, T]:
         try:
             return question(*args, **kwargs)
         except SFTLensError as error:
-            st.error(str(error), icon=":material/error:")
+            st.error(sentence(error), icon=":material/error:")
             st.stop()
 
     return ask

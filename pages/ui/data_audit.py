@@ -1,5 +1,6 @@
 """Cached reads of the Audit: the queue, the verdicts, and the verdicts as a file."""
 
+import csv
 from collections.abc import Mapping
 
 import pandas as pd
@@ -85,4 +86,5 @@ def as_csv(pool: str, strata: Mapping[str, str]) -> bytes:
     frame.insert(1, "stratum", [strata.get(str(i), "") for i in frame["sample_id"]])
     for column in ("reviewer", "note", "queue"):
         frame[column] = [guarded(str(text)) for text in frame[column]]
-    return frame.to_csv(index=False).encode("utf8")
+    # all quoted: a bare carriage return would begin a row of its own, and so a cell
+    return frame.to_csv(index=False, quoting=csv.QUOTE_ALL).encode("utf8")

@@ -13,6 +13,7 @@ from pages.ui.charts import compare as charts
 from pages.ui.glossary import term
 from pages.ui.panels import chart, palette
 from pages.ui.rivals import Rival
+from pages.ui.sheets import sheet
 from pages.ui.shifts import signed
 from pages.ui.state import state
 
@@ -58,7 +59,7 @@ def lengths(selection: Selection, rival: Rival) -> None:
             f" difference of {signed(gap.difference[0])}, where chance stays within"
             f" ±{gap.reach[0]:,.1f}. **That is {word}.**"
         )
-    st.dataframe(_quantiles(tokens, sides), hide_index=True)
+    sheet(_quantiles(tokens, sides), hide_index=True)
 
 
 def _quantiles(tokens: "np.ndarray", sides: dict[str, MaskN]) -> pd.DataFrame:
@@ -127,7 +128,7 @@ def _list(ranked: Selection, rows: IntN, key: str) -> None:
         "preview": st.column_config.TextColumn("instruction", width="medium"),
         "tokens": st.column_config.NumberColumn(format="localized", width="small"),
     }
-    st.dataframe(
+    sheet(
         frame,
         hide_index=True,
         key=key,

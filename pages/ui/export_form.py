@@ -14,7 +14,8 @@ from core.export import FileKind, Layout
 from core.selection import Selection
 from core.trainer_shapes import Shape
 from pages.ui import data_export
-from pages.ui.prose import label
+from pages.ui.prose import label, sentence
+from pages.ui.sheets import sheet
 
 SHAPES = {
     "alpaca": "instruction, input, output",
@@ -70,7 +71,7 @@ def make(selection: Selection, layout: Layout) -> tuple[Path, Written] | None:
         try:
             folder, manifest = data_export.make_files(selection.recipe, layout)
         except SFTLensError as error:
-            st.error(str(error), icon=":material/error:")
+            st.error(sentence(error), icon=":material/error:")
             return None
         st.session_state["export_made"] = (key, folder, manifest["files"])
     found = st.session_state.get("export_made")
@@ -88,7 +89,7 @@ def files(folder: Path, written: Written) -> None:
         "bytes": [f"{(folder / name).stat().st_size:,}" for name in names],
         "SHA-256": [str(written.get(name, {}).get("sha256", ""))[:16] for name in names],
     }
-    st.dataframe(
+    sheet(
         table,
         hide_index=True,
         column_config={"what it is for": st.column_config.TextColumn(width="large")},

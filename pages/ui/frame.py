@@ -7,11 +7,13 @@ from typing import NoReturn
 import streamlit as st
 
 from core.errors import SFTLensError
+from core.jobs import Job
 from core.methods import build, catalogue
 from core.recipe import Recipe
 from core.selection import Selection
 from pages.ui import address, data, data_jobs
 from pages.ui.navigation import ENTRIES, OWN_PAGE, shown_first
+from pages.ui.prose import command, label, sentence
 from pages.ui.recipe_bar import recipe_bar
 from pages.ui.state import show, state
 
@@ -104,7 +106,11 @@ def _watch() -> None:
         st.rerun(scope="app")
     for job in data_jobs.jobs():
         if job.state == "running":
-            st.progress(job.share, text=f"**{job.facts['spec']['pool']}**: {job.sentence()}")
+            st.progress(job.share, text=_how_far(job))
+
+
+def _how_far(job: Job) -> str:
+    return f"**{label(str(job.facts['spec']['pool']))}**: {label(job.sentence())}"
 
 
 def need_selection() -> Selection:
@@ -118,7 +124,7 @@ def need_selection() -> Selection:
         _no_run(str(here.pool))
     refused = data.refusal(recipe)
     if refused and here.past:
-        st.error(refused, icon=":material/error:")
+        st.error(sentence(refused), icon=":material/error:")
         st.button("Undo the last change", key="frame_undo", on_click=here.undo)
         st.stop()
     selection = data.select(recipe)
@@ -162,7 +168,7 @@ def _open_demo() -> None:
         try:
             data_jobs.open_demo()
         except SFTLensError as error:
-            st.error(str(error), icon=":material/error:")
+            st.error(sentence(error), icon=":material/error:")
         else:
             st.rerun()
 
@@ -179,16 +185,17 @@ def _unscored(pool: str, method: str) -> None:
     job = next((j for j in running if j.facts["spec"]["pool"] == pool), None)
     with st.container(border=True):
         if job is not None:
-            st.subheader(f"{pool} is being scored", anchor=False)
-            st.progress(job.share, text=job.sentence())
+            st.subheader(f"{label(pool)} is being scored", anchor=False)
+            st.progress(job.share, text=label(job.sentence()))
             st.caption("This page follows by itself, as soon as there is something to show.")
             return
         title = catalogue()[method].title.lower()
-        st.subheader(f"{pool} is not scored by {title} yet", anchor=False)
+        st.subheader(f"{label(pool)} is not scored by {title} yet", anchor=False)
         st.write(
             "A score needs a model to read every sample once or more. It runs in the"
             " background, and a run that is stopped goes on where it was."
         )
         st.page_link("pages/runs.py", label="Start scoring", icon=":material/play_circle:")
         query = " --query TARGET" if build(method).needs_query() else ""
-        st.code(f"sftlens score {pool} {method}{query}", language="bash")
+        asked = command("sftlens", "score", pool, method)
+        st.code(asked + query, language="bash")

@@ -20,6 +20,7 @@ from pages.ui.map_colours import colour_choice, colouring
 from pages.ui.map_plain import plain_map
 from pages.ui.panels import open_sample, palette
 from pages.ui.point_map import Acts, Look, point_map
+from pages.ui.prose import command
 from pages.ui.state import state
 
 __all__ = ["colour_choice", "map_panel"]
@@ -139,5 +140,5 @@ def _no_map(pool: str, of: Of) -> None:
         else:
             st.write(f"There is no map of the {of} of this pool yet. Make it:")
         more = "" if of == "instructions" else f" --of {of}"
-        st.code(f"sftlens map {pool}{more}", language="bash")
+        st.code(command("sftlens", "map", pool) + more, language="bash")
         st.caption("It takes minutes, and this page follows by itself as soon as it is there.")

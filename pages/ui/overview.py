@@ -12,7 +12,8 @@ from pages.ui import data, data_overview
 from pages.ui.charts import overview as charts
 from pages.ui.glossary import term
 from pages.ui.panels import chart, open_sample, palette, rule_from
-from pages.ui.prose import label
+from pages.ui.prose import command, label
+from pages.ui.sheets import sheet
 from pages.ui.state import state
 
 PAGES = {  # where a method's scores are explored
@@ -76,7 +77,7 @@ def reasons(selection: Selection) -> None:
     """Why samples are not kept; the counts add up to the pool."""
     counts = selection.subset.counts()
     st.markdown("**Every sample has a reason**")
-    st.dataframe(
+    sheet(
         {"reason": list(counts), "samples": list(counts.values())},
         hide_index=True,
         column_config={"samples": st.column_config.NumberColumn(format="localized")},
@@ -136,7 +137,8 @@ def _small(selection: Selection, method: str, runs: pd.DataFrame) -> None:
         if not ids:
             st.caption("Not scored yet.")
             query = " --query TARGET" if build(method).needs_query() else ""
-            st.code(f"sftlens score {pool} {method}{query}", language="bash", wrap_lines=True)
+            asked = command("sftlens", "score", pool, method)
+            st.code(asked + query, language="bash", wrap_lines=True)
             return
         mine = selection.run.method == method
         value = selection.scores.value if mine else data_overview.scores(ids[0])

@@ -9,6 +9,7 @@ from core.errors import SFTLensError
 from core.rules import Range
 from core.selection import Selection
 from pages.ui import charts, clicks
+from pages.ui.prose import sentence
 from pages.ui.state import state
 
 if TYPE_CHECKING:
@@ -51,7 +52,9 @@ def chart(
         figure = make()
     except Exception as error:  # a chart that fails must not take the page with it
         with slot.container(border=True):
-            text = str(error) if isinstance(error, SFTLensError) else "Something went wrong here."
+            text = (
+                sentence(error) if isinstance(error, SFTLensError) else "Something went wrong here."
+            )
             st.markdown(f":material/error: This chart could not be drawn. {text}")
             st.button("Try again", key=f"{key}_again")
         return

@@ -8,6 +8,7 @@ Code blocks are cut out and shown by `st.code`, which never interprets.
 """
 
 import re
+import shlex
 import unicodedata
 from typing import NamedTuple
 
@@ -79,6 +80,23 @@ def label(text: str) -> str:
     """One line of a person's or a sample's words inside a markdown text: nothing is styled."""
     line = " ".join(text.split())
     return BEGINNINGS.sub(lambda m: m[0] + JOINER, FORMATTING.sub(r"\\\g<0>", line))
+
+
+def sentence(text: object) -> str:
+    """An error's line as markdown in which nothing acts: it repeats what a file or link said."""
+    return harmless(str(text)).rstrip()
+
+
+def command(*words: str) -> str:
+    """A command line that a shell reads as these words, whatever a pool is called."""
+    return shlex.join(words)
+
+
+def code(text: str) -> str:
+    """A text as inline code, whatever backticks it has."""
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    pad = " " if "`" in text else ""
+    return f"{fence}{pad}{' '.join(text.split())}{pad}{fence}"
 
 
 def right_to_left(text: str) -> bool:

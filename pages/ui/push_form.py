@@ -6,6 +6,7 @@ import streamlit as st
 
 from core.errors import SFTLensError
 from pages.ui import data_export
+from pages.ui.prose import sentence
 
 
 def push(folder: Path | None) -> None:
@@ -28,7 +29,7 @@ def _send(folder: Path, repo: str, private: bool) -> None:
         with st.spinner("Sending…"):
             url = data_export.push(folder, repo, private)
     except SFTLensError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(sentence(error), icon=":material/error:")
         return
     st.success("Sent.", icon=":material/check_circle:")
     st.code(url, language=None, wrap_lines=True)

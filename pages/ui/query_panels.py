@@ -11,6 +11,7 @@ from pages.ui import data, data_gradients
 from pages.ui.glossary import term
 from pages.ui.gradient_panels import View, plain
 from pages.ui.map_panel import map_panel
+from pages.ui.sheets import sheet
 from pages.ui.state import state
 
 
@@ -57,7 +58,7 @@ def _table(own: Selection, similarity: FloatN, rows: IntN, key: str) -> None:
         if at:
             state().open(own.ids[int(rows[at[0]])])
 
-    st.dataframe(
+    sheet(
         frame,
         hide_index=True,
         key=key,

@@ -9,6 +9,8 @@ from core.selection import Selection
 from core.standing import shown
 from pages.ui import data, data_reader
 from pages.ui.glossary import term
+from pages.ui.prose import code, command, sentence
+from pages.ui.sheets import sheet
 from pages.ui.state import state
 from pages.ui.token_heat import token_heat
 
@@ -45,7 +47,7 @@ def neighbours(selection: Selection, row: int) -> None:
     if found is None:
         st.info(
             "There is no map of this pool's instructions, and so no neighbours. Make it:"
-            f" `sftlens map {pool}`",
+            f" {code(command('sftlens', 'map', pool))}",
             icon=":material/info:",
         )
         return
@@ -61,7 +63,7 @@ def neighbours(selection: Selection, row: int) -> None:
     frame.insert(1, "fate", np.where(subset.mask[near], "kept", "dropped"))
     frame["reason"] = [subset.names[code] for code in subset.code[near]]
     key = f"reader_near_{selection.ids[row]}"
-    st.dataframe(
+    sheet(
         frame,
         hide_index=True,
         key=key,
@@ -116,10 +118,10 @@ def _heat(pool: str, sample_id: str, polling: bool) -> None:
         st.status("Measuring every token. The model is loaded first; this takes some seconds.")
         return
     if lacking := data_reader.heat_lacking(run):
-        st.info(lacking, icon=":material/cloud_off:")
+        st.info(sentence(lacking), icon=":material/cloud_off:")
         return
     if refused := st.session_state.pop("reader_heat_refused", "") or (last if how else ""):
-        st.warning(refused, icon=":material/error:")
+        st.warning(sentence(refused), icon=":material/error:")
     st.button(
         "Measure this response",
         key="reader_heat_start",

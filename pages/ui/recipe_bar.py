@@ -7,7 +7,7 @@ from core.selection import Selection
 from pages.ui import data_people
 from pages.ui.address import link
 from pages.ui.glossary import term
-from pages.ui.prose import label
+from pages.ui.prose import label, sentence
 from pages.ui.state import State, state
 
 
@@ -106,9 +106,9 @@ def _save(selection: Selection) -> None:
                 try:
                     told = data_people.save_recipe(name, selection.recipe, note, state().reviewer)
                 except SFTLensError as error:
-                    st.error(str(error), icon=":material/error:")
+                    st.error(sentence(error), icon=":material/error:")
                 else:
-                    st.success(told, icon=":material/check_circle:")
+                    st.success(sentence(told), icon=":material/check_circle:")
         st.caption("Saving under a name that exists adds a version. Nothing is overwritten.")
 
 

@@ -13,6 +13,7 @@ from core.selection import Selection
 from core.subset import missing
 from pages.ui import data
 from pages.ui.forms import field_widget
+from pages.ui.prose import sentence
 from pages.ui.state import show, state
 
 UNITS = {
@@ -57,7 +58,7 @@ def budget(selection: Selection) -> None:
         "Unit", list(UNITS), key="recipe_unit", on_change=change, label_visibility="collapsed"
     )
     if refused := st.session_state.pop("recipe_refused", ""):
-        st.warning(refused, icon=":material/warning:")
+        st.warning(sentence(refused), icon=":material/warning:")
 
 
 def policy(selection: Selection) -> None:
@@ -87,7 +88,7 @@ def policy(selection: Selection) -> None:
     for text in selection.subset.notes:
         st.warning(text, icon=":material/info:")
     if refused := st.session_state.pop("recipe_policy_refused", ""):
-        st.warning(refused, icon=":material/warning:")
+        st.warning(sentence(refused), icon=":material/warning:")
 
 
 def _change_policy(selection: Selection, name: str, params: dict[str, Any]) -> None:

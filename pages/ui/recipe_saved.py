@@ -6,6 +6,8 @@ import streamlit as st
 from core.errors import SFTLensError
 from core.selection import Selection
 from pages.ui import data, data_people
+from pages.ui.prose import sentence
+from pages.ui.sheets import sheet
 from pages.ui.state import state
 
 SHOWN = ["name", "version", "note", "author", "saved"]
@@ -15,9 +17,9 @@ def saved(selection: Selection) -> None:
     """The list of names, and what can be done with the one that is picked."""
     frame = data_people.saved_recipes(selection.run.pool)
     if told := st.session_state.pop("recipe_saved_told", ""):
-        st.success(told, icon=":material/check_circle:")
+        st.success(sentence(told), icon=":material/check_circle:")
     if refused := st.session_state.pop("recipe_saved_refused", ""):
-        st.warning(refused, icon=":material/warning:")
+        st.warning(sentence(refused), icon=":material/warning:")
     if frame.empty:
         st.caption("None yet. The bookmark in the bar saves this one under a name.")
         return
@@ -25,7 +27,7 @@ def saved(selection: Selection) -> None:
     now = {key: name for key, name in zip(frame["recipe_key"], names, strict=True)}
     if here := now.get(selection.recipe.key):
         st.text(f"This recipe is saved as {here}.")
-    picked = st.dataframe(
+    picked = sheet(
         _table(frame)[SHOWN],
         hide_index=True,
         key="recipe_saved_list",

@@ -14,6 +14,7 @@ from pages.ui.data_recipe import Threshold
 from pages.ui.glossary import term
 from pages.ui.panels import chart, palette
 from pages.ui.prose import label
+from pages.ui.sheets import sheet
 from pages.ui.state import state
 
 SOURCES = 8  # largest sources in the table
@@ -132,7 +133,7 @@ def beside_random(selection: Selection) -> None:
         if name in selection.columns and name != "n_tokens"
     ]
     rows.insert(0, ("response tokens", matched.beside(subset.n_tokens, subset.mask), ""))
-    st.dataframe(
+    sheet(
         pd.DataFrame([_row(*row) for row in [*rows, *_sources(selection)]]),
         hide_index=True,
         column_config={"95 of 100 draws": st.column_config.TextColumn(help=term("matched"))},

@@ -9,6 +9,7 @@ from core.methods import catalogue
 from core.recipe import Recipe
 from core.selection import Selection
 from pages.ui import data, data_baseline, data_people
+from pages.ui.prose import sentence
 from pages.ui.state import show, state
 
 RANDOM = "random"
@@ -114,5 +115,5 @@ def _met(selection: Selection, rival: Recipe | None, name: str) -> Rival:
         if not refused:
             found = data.select(rival)
             return Rival(name, found.subset.mask[: selection.subset.n], found)
-        st.warning(f"{refused} A random draw stands in.", icon=":material/warning:")
+        st.warning(sentence(f"{refused} A random draw stands in."), icon=":material/warning:")
     return Rival("a matched random draw", data_baseline.matched_random(selection), None)

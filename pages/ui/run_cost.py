@@ -7,6 +7,8 @@ from core.estimates import Stage, size
 from core.forecast import Forecast, processes
 from core.progress import duration
 from pages.ui import data_jobs
+from pages.ui.prose import code, command, sentence
+from pages.ui.sheets import sheet
 
 HOW = "`sftlens doctor --bench` times this machine in about a minute; then it is told here."
 
@@ -15,8 +17,8 @@ def cost(spec: RunSpec, n: int) -> None:
     """Time and disk of a run of n samples, and its steps."""
     found = data_jobs.foretold(spec, n)
     if isinstance(found, str):
-        command = f"`sftlens score {spec.pool} {spec.method} --dry-run`"
-        st.caption(f"{found} On the command line: {command}.")
+        asked = code(command("sftlens", "score", spec.pool, spec.method, "--dry-run"))
+        st.caption(f"{sentence(found)} On the command line: {asked}.")
         return
     if any(part.run for part in found.parts):
         st.caption(":material/check: This run is in the store already; starting it again is free.")
@@ -26,7 +28,7 @@ def cost(spec: RunSpec, n: int) -> None:
         text = f"{size(found.free)} are free: the run would be refused. Free some space first."
         st.warning(text, icon=":material/hard_drive:")
     with st.expander("Steps"):
-        st.dataframe(_table(found), hide_index=True)
+        sheet(_table(found), hide_index=True)
         for rates in found.rates:
             st.caption(f"Speed of {rates.model} in {rates.precision}: measured {rates.date}.")
 

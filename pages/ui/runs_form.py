@@ -13,6 +13,8 @@ from core.progress import duration
 from pages.ui import data, data_jobs, run_cost
 from pages.ui.forms import fields
 from pages.ui.glossary import term
+from pages.ui.prose import label, sentence
+from pages.ui.sheets import sheet
 
 MARKS = {
     "running": ":material/autoplay:",
@@ -34,7 +36,8 @@ def _job(job: Job) -> None:
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(
-                f"{MARKS[job.state]} **{spec.get('pool')}** · {spec.get('method')} · {job.state}",
+                f"{MARKS[job.state]} **{label(str(spec.get('pool')))}** ·"
+                f" {label(str(spec.get('method')))} · {job.state}",
                 width="content",
             )
             st.space("stretch")
@@ -55,9 +58,9 @@ def _job(job: Job) -> None:
                     args=(RunSpec(**spec),),
                 )
         if job.state == "running" and job.facts.get("total"):
-            st.progress(job.share, text=job.sentence())
+            st.progress(job.share, text=label(job.sentence()))
         else:
-            st.caption(job.sentence())
+            st.caption(label(job.sentence()))
         if log := data_jobs.log_tail(job.job_id):
             with st.expander("Log"):
                 st.code(log, language=None, wrap_lines=True)
@@ -70,7 +73,7 @@ def pools() -> None:
         st.info("No pool yet. Import one: `sftlens import FILE`.", icon=":material/info:")
         return
     number = st.column_config.NumberColumn
-    st.dataframe(
+    sheet(
         frame[["pool", "kind", "n", "sources", "n_chars", "fingerprint"]],
         hide_index=True,
         column_config={
@@ -101,7 +104,7 @@ def finished() -> None:
         }
     )
     number = st.column_config.NumberColumn
-    st.dataframe(
+    sheet(
         shown,
         hide_index=True,
         column_config={
@@ -156,7 +159,7 @@ def start() -> None:
         with place:
             run_cost.cost(spec, int(frame.loc[frame["pool"] == pool, "n"].iloc[0]))
     if refused := st.session_state.pop("runs_refused", ""):
-        st.error(refused, icon=":material/error:")
+        st.error(sentence(refused), icon=":material/error:")
 
 
 def _query(frame: pd.DataFrame, method: str) -> str:

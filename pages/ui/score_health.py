@@ -10,6 +10,7 @@ from core.methods import catalogue
 from core.selection import Selection
 from pages.ui import data, data_overview
 from pages.ui.prose import label
+from pages.ui.sheets import sheet
 
 SIGNS = {"good": "✓ fine", "watch": "! watch", "bad": "✕ bad", "unknown": "? not known"}
 BADGES: dict[str, tuple[Literal["red", "orange", "gray"], str]] = {  # never the colour alone
@@ -38,7 +39,7 @@ def table(selection: Selection) -> None:
     }
     order = sorted(found, key=lambda run: (_baseline(found[run][0]), run != selection.run.run_id))
     rows = [_row(run, *found[run]) for run in order]
-    st.dataframe(pd.DataFrame(rows), hide_index=True)
+    sheet(pd.DataFrame(rows), hide_index=True)
     told = [(found[run][0], run, f) for run in order for f in found[run][1]]
     own = [t for t in told if not _baseline(t[0])]
     _told([t for t in own if t[2].level in ("bad", "watch")], "What to do", expanded=True)
@@ -75,7 +76,7 @@ def _told(told: list[tuple[str, str, Finding]], title: str, *, expanded: bool) -
             badge, what, says = st.columns([2, 5, 11])
             badge.badge(SIGNS[finding.level][2:], icon=icon, color=colour)
             what.markdown(f"**{catalogue()[method].title}** · {run_id[:6]}")
-            says.markdown(f"{label(finding.says)} :gray[{finding.do}]")
+            says.markdown(f"{label(finding.says)} :gray[{label(finding.do)}]")
 
 
 def _unknown(told: list[tuple[str, str, Finding]]) -> None:
@@ -85,5 +86,5 @@ def _unknown(told: list[tuple[str, str, Finding]]) -> None:
     colour, icon = BADGES["unknown"]
     with st.expander(f"Not known yet: another seed of {len(told):,} runs", expanded=False):
         st.badge(SIGNS["unknown"][2:], icon=icon, color=colour)
-        st.markdown(told[0][2].says)
+        st.markdown(label(told[0][2].says))
         st.code("\n".join(f.do for _, _, f in told), language="bash", wrap_lines=True)

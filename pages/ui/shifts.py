@@ -11,7 +11,9 @@ from pages.ui import data
 from pages.ui.charts import compare as charts
 from pages.ui.glossary import term
 from pages.ui.panels import chart, palette
+from pages.ui.prose import command
 from pages.ui.rivals import Rival
+from pages.ui.sheets import sheet
 
 LABELS = 14  # largest sources or clusters that are drawn
 
@@ -27,7 +29,7 @@ def clusters(selection: Selection, rival: Rival) -> None:
     found = data.newest_map(selection.run.pool)
     if found is None:
         st.info("A map sorts the pool into clusters of alike instructions.", icon=":material/info:")
-        st.code(f"sftlens map {selection.run.pool}", language="bash")
+        st.code(command("sftlens", "map", selection.run.pool), language="bash")
         return
     label = np.asarray(data.map_rows(found.map_id)["cluster"], np.int64)[: selection.subset.n]
     placed = label >= 0
@@ -60,7 +62,7 @@ def _labels(
     if len(names) > LABELS:
         st.caption(f"The {LABELS} largest of {len(names):,}.")
     with st.expander("As a table"):
-        st.dataframe(_shares(selection, label, shown, order, few, counts), hide_index=True)
+        sheet(_shares(selection, label, shown, order, few, counts), hide_index=True)
 
 
 def _shares(

@@ -11,6 +11,7 @@ from core.rules import Among
 from core.selection import Selection
 from pages.ui.glossary import term
 from pages.ui.panels import OnClick
+from pages.ui.sheets import sheet
 from pages.ui.state import state
 
 DRAWN = 16  # largest sources on a chart; the table has all
@@ -79,7 +80,7 @@ def table(selection: Selection, *columns: str) -> None:
         label = f"median {column.replace('_', ' ').replace('nll', 'NLL')}"
         shown[column] = number(label, format="%.4f", help=term(column), width="small")
     frame = frame[frame["samples"] > 0].sort_values("samples", ascending=False, kind="stable")
-    st.dataframe(frame, hide_index=True, column_config=shown)
+    sheet(frame, hide_index=True, column_config=shown)
 
 
 def _count(selection: Selection, mask: "np.ndarray | None" = None) -> IntN:

@@ -12,6 +12,7 @@ from core.selection import Selection
 from pages.ui import data
 from pages.ui.frame import ICON
 from pages.ui.navigation import shown_first
+from pages.ui.prose import sentence
 from pages.ui.state import state
 
 LAST = 5
@@ -46,7 +47,7 @@ def snapshot() -> Selection:
     try:
         recipe = unpack(text) if text else _now()
     except SFTLensError as error:
-        st.error(str(error), icon=":material/link_off:")
+        st.error(sentence(error), icon=":material/link_off:")
         st.stop()
     if recipe is None:
         with st.container(border=True):

@@ -12,7 +12,7 @@ from core.selection import Selection
 from pages.ui import data, data_story
 from pages.ui.charts import distributions, story
 from pages.ui.panels import chart, palette
-from pages.ui.prose import label
+from pages.ui.prose import code, command, label
 
 SHARES = (1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 40.0, 50.0, 75.0, 100.0)  # of the slider
 CLIPPED = 300  # characters of a text
@@ -40,7 +40,7 @@ def map_of_all(selection: Selection) -> None:
         here = summary.covered(selection.source, kept)
         st.title(f"They come from {here:,} of {len(selection.sources):,} sources.", anchor=False)
         st.info(
-            f"A map of this pool shows more. Make one: `sftlens map {selection.run.pool}`.",
+            f"A map of this pool shows more. Make one: {_map(selection)}.",
             icon=":material/map:",
         )
         return
@@ -56,6 +56,10 @@ def map_of_all(selection: Selection) -> None:
     )
 
 
+def _map(selection: Selection) -> str:
+    return code(command("sftlens", "map", selection.run.pool))
+
+
 def neighbours(selection: Selection) -> None:
     """Two pairs of near neighbours, one kept and one dropped, each with the reason."""
     st.title("Near neighbours, different fates.", anchor=False)
@@ -63,7 +67,7 @@ def neighbours(selection: Selection) -> None:
     if not pairs:
         st.info(
             "No kept sample has a near neighbour that was dropped, or this pool has no map yet"
-            f" (`sftlens map {selection.run.pool}`).",
+            f" ({_map(selection)}).",
             icon=":material/info:",
         )
     for pair in pairs:

@@ -8,7 +8,7 @@ import streamlit as st
 from core.verdicts import Verdict
 from pages.ui import data_people, data_reader
 from pages.ui.glossary import term
-from pages.ui.prose import label
+from pages.ui.prose import label, sentence
 from pages.ui.state import state
 
 BUTTONS: tuple[tuple[Verdict, str, str, str], ...] = (
@@ -50,7 +50,7 @@ def verdict_bar(
         label_visibility="collapsed",
     )  # fmt: skip
     if refused := st.session_state.pop("verdict_refused", ""):
-        st.error(refused, icon=":material/error:")
+        st.error(sentence(refused), icon=":material/error:")
 
 
 def _ask_name(key: str) -> None:

@@ -1,0 +1,1 @@
+"""Hostile inputs by the hundred thousand, each from a seed that is printed."""
