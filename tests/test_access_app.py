@@ -26,6 +26,7 @@ from core import (
     pools,
     runs,
     store,
+    writes,
 )
 from core.demo import bundle
 from core.domain import RunSpec
@@ -117,10 +118,10 @@ def direct(recipe: Recipe, tmp_path: Path) -> dict[str, Callable[[], Any]]:
     }
 
 
-def refused(writes: dict[str, Callable[[], Any]]) -> dict[str, str]:
+def refused(attacks: dict[str, Callable[[], Any]]) -> dict[str, str]:
     """Why each write was refused; a write that was made is left out."""
     found = {}
-    for name, write in writes.items():
+    for name, write in attacks.items():
         try:
             write()
         except AccessError as error:
@@ -128,12 +129,31 @@ def refused(writes: dict[str, Callable[[], Any]]) -> dict[str, str]:
     return found
 
 
+def test_every_write_is_logged_by_its_object_and_no_text_of_a_person_or_a_sample_is(
+    recipe: Recipe, tmp_path: Path
+) -> None:
+    data_people.add_review(Review("toy", sample_id(), "eve", "good", note="okapi"))
+    data_people.save_recipe("mine", recipe, note="okapi")
+    export.export(recipe, Layout(extras=True), tmp_path / "out")
+    told = {w.act: (w.outcome, w.on, w.detail) for w in writes.newest(9)}
+    assert told == {
+        "import": ("done", "toy", ""),
+        "score": ("done", "toy perplexity", ""),
+        "verdict": ("done", f"toy {sample_id()}", "good by eve"),
+        "recipe": ("done", "toy mine", recipe.key),
+        "export": ("done", f"toy {recipe.key} to out", ""),
+    }
+    log = writes.path().read_text("ascii")
+    assert "okapi" not in log
+    assert TEXT not in log
+
+
 @pytest.mark.usefixtures("read_only")
 def test_every_write_is_refused_where_it_happens_when_the_app_is_read_only(
     recipe: Recipe, tmp_path: Path
 ) -> None:
-    before, writes = state(), direct(recipe, tmp_path)
-    assert refused(writes) == dict.fromkeys(writes, "this app is read-only")
+    before, attacks = state(), direct(recipe, tmp_path)
+    assert refused(attacks) == dict.fromkeys(attacks, "this app is read-only")
     assert "read-only" in data_people.add_review(Review("toy", sample_id(), "eve", "good"))
     assert not (tmp_path / "out").exists()
     assert state() == before
@@ -362,8 +382,8 @@ def test_who_is_taken_out_of_the_roles_is_shut_out_in_the_middle_of_a_session(
 
 @pytest.mark.usefixtures("signed")
 def test_nobody_writes_from_outside_a_session(recipe: Recipe, tmp_path: Path) -> None:
-    before, writes = state(), direct(recipe, tmp_path)
-    assert refused(writes) == dict.fromkeys(writes, "nobody is signed in who is known here")
+    before, attacks = state(), direct(recipe, tmp_path)
+    assert refused(attacks) == dict.fromkeys(attacks, "nobody is signed in who is known here")
     assert state() == before
 
 
