@@ -1,4 +1,4 @@
-"""What `sftlens doctor` tells: versions, device, number formats, model, cache and store.
+"""What `sftlens doctor` tells: versions, device, number formats, model, cache, store, faults.
 
 With `--bench` also what this machine does: tokens per second by stage, hours for pools.
 """
@@ -6,7 +6,7 @@ With `--bench` also what this machine does: tokens per second by stage, hours fo
 import shutil
 from collections.abc import Iterator
 
-from core import config, files, hours, kept_rates, models, runs, store, timings
+from core import checkup, config, files, hours, kept_rates, models, runs, store, timings
 from core.engines import hardware
 from core.engines.hardware import Precision
 from core.errors import SFTLensError
@@ -33,6 +33,10 @@ def report() -> Iterator[str]:
     yield from _cache()
     yield _model()
     yield _store()
+    found = list(checkup.faults())
+    yield from (f"fault     {fault.name}: {fault}" for fault in found)
+    if not found:
+        yield "faults    none of those that are looked for"
 
 
 def _cache() -> Iterator[str]:

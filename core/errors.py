@@ -2,6 +2,7 @@
 
 SFTLensError
 ├── ConfigError      the cache folder or the environment is not usable
+├── AccessError      who acts may not do this
 ├── RecordError      a file of records cannot be read as samples
 ├── PoolError        a pool is unknown, empty, or of the wrong kind
 ├── ModelError       a model name cannot be turned into a loadable checkpoint
@@ -55,6 +56,10 @@ def one_line(text: str) -> str:
 
 class ConfigError(SFTLensError):
     """The cache folder or the environment is not usable."""
+
+
+class AccessError(SFTLensError):
+    """Who acts may not do this: a role too small, an app that only reads, a path outside."""
 
 
 class RecordError(SFTLensError):

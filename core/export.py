@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from core import companions, files, links, store
+from core import access, companions, files, links, store
 from core.errors import ManifestError
 from core.manifest import manifest, seeds
 from core.recipe import Recipe
@@ -44,6 +44,7 @@ class _Seen:
     uneven: int = 0  # conversations in which turns do not alternate
 
 
+@access.acts("export", lambda recipe, layout, out: f"{recipe.pool} {recipe.key} to {out.name}")
 def export(recipe: Recipe, layout: Layout, out: Path) -> dict[str, Any]:
     """Write the subset (and the rejected side) with a manifest; returns the manifest.
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from core import runs, store
+from core import access, runs, store
 from core.domain import Arrays, IntN, Pool, content_hash, id_hash
 from core.errors import PoolError, RecordError
 from core.methods import Method, build
@@ -47,6 +47,7 @@ class Imported:
         return f"{text}; {len(self.unknown):,} {rows} without a sample: {names}{more}"
 
 
+@access.acts("import", lambda pool_name, path, *_, **__: f"{pool_name} from {path.name}")
 def import_scores(
     pool_name: str,
     path: Path,

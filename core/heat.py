@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from core import config, files, jobs, models, store, warm_ups
+from core import access, config, files, jobs, models, store, warm_ups
 from core.domain import FloatN, IntN, Sample, content_hash
 from core.engines import loader
 from core.engines.hardware import Precision, choose
@@ -94,6 +94,7 @@ def _is_here(run: Run, role: str, signal: Signal) -> bool:
     return warm_ups.saved(_key(run, role), base) is not None
 
 
+@access.acts("heat", lambda pool, sample_id, run_id: f"{pool} {sample_id}")
 def measure(pool: str, sample_id: str, run_id: str) -> dict[str, Heat]:
     """Measure what is not kept yet, with the run's own checkpoints and precision.
 
@@ -119,7 +120,12 @@ def measure(pool: str, sample_id: str, run_id: str) -> dict[str, Heat]:
 
 
 def launch(pool: str, sample_id: str, run_id: str) -> None:
-    """Start `measure` in a process of its own and return at once; one that runs is left alone."""
+    """Start `measure` in a process of its own and return at once; one that runs is left alone.
+
+    Raises:
+        AccessError: who acts may not measure.
+    """
+    access.need("heat", f"{pool} {sample_id}")
     job = _job(run_id, sample_id)
     if state(run_id, sample_id)[0] == "running":
         return

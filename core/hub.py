@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core import files
+from core import access, files
 from core.errors import HubError
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 
+@access.acts("push", lambda folder, repo, **__: f"{folder.name} to {repo}")
 def push(folder: Path, repo: str, *, private: bool = True) -> str:
     """Send the files that a manifest names, and the manifest, to the dataset `repo`.
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from core import config, files
+from core import access, config, files, logs
 from core.domain import RunSpec, content_hash
 from core.errors import RunError
 from core.methods import build
@@ -85,6 +85,7 @@ def spawn(words: Sequence[str], log: Path) -> "subprocess.Popen[bytes]":
             stderr=out,
             stdin=subprocess.DEVNULL,
             cwd=config.ROOT,
+            env=os.environ | access.handed_on() | {logs.FORMAT: "text"},  # a person reads it
             start_new_session=True,
         )
     threading.Thread(target=process.wait, daemon=True).start()  # so that it leaves no zombie
@@ -92,10 +93,14 @@ def spawn(words: Sequence[str], log: Path) -> "subprocess.Popen[bytes]":
 
 
 def stop(job: str) -> None:
-    """Ask a running job to stop; what it measured is kept."""
+    """Ask a running job to stop; what it measured is kept.
+
+    Raises:
+        AccessError: who acts may not.
+    """
     found = next((j for j in every() if j.job_id == job), None)
     if found is not None and found.state == "running":
-        with suppress(ProcessLookupError):  # it ended meanwhile
+        with access.act("stop", f"job {job}"), suppress(ProcessLookupError):  # it ended meanwhile
             # not SIGINT, which a process that a shell put into the background ignores
             os.kill(int(found.facts["pid"]), signals_of_the_system.SIGTERM)
 

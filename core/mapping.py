@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core import __version__, blocks, maps, store
+from core import __version__, access, blocks, maps, store
 from core.domain import MaskN, Pool, content_hash
 from core.engines.hardware import choose
 from core.errors import PoolError
@@ -30,6 +30,7 @@ RUNS: dict[Of, str] = {"gradients": "gradient_similarity", "answers": "answer_di
 FETCH = 4096  # samples read at a time
 
 
+@access.acts("map", lambda name, of="instructions", *_, **__: f"{name} {of}")
 def make(
     name: str,
     of: Of = "instructions",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import count, islice
 from pathlib import Path
 
-from core import config, files, records, store
+from core import access, config, files, records, store
 from core.domain import Pool, PoolKind, Quarantined, Sample
 from core.errors import PoolError, RecordError
 from core.progress import Progress
@@ -66,6 +66,7 @@ def preview(path: Path, mapping: Mapping[str, str] | None, samples: int = 3) -> 
     return Preview(dict(shapes), shown)
 
 
+@access.acts("import", lambda paths, name, *_, **__: name)
 def import_files(
     paths: Sequence[Path],
     name: str,

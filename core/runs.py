@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from core import __version__, config, files, jobs, store, warm_ups
+from core import __version__, access, config, files, jobs, places, store, warm_ups
 from core.disk import check_room
 from core.domain import Pool, RunSpec, content_hash
 from core.engines.hardware import choose
@@ -30,6 +30,7 @@ class Finished:
     reused: bool
 
 
+@access.acts("score", lambda spec, *_, **__: f"{spec.pool} {spec.method}")
 def execute(
     spec: RunSpec, progress: Progress | None = None, executor: Executor | None = None
 ) -> Finished:
@@ -231,10 +232,13 @@ def launch(spec: RunSpec) -> str:
     that is running already is left alone.
 
     Raises:
+        AccessError: who acts may not score, or a model is a path outside, see `places`.
         MethodError: the method or a parameter is wrong.
         PoolError: the pool is unknown, empty, or a query set.
         ConfigError: the cache cannot be written.
     """
+    access.need("score", f"{spec.pool} {spec.method}")
+    spec = _inside(spec)
     job = jobs.job_id(spec)
     scorable(spec, build(spec.method, spec.params))
     config.check_writable()
@@ -257,3 +261,15 @@ def launch(spec: RunSpec) -> str:
     if told.get("pid") != process.pid:  # else it was quicker
         files.write_json(jobs.status_path(job), starting | own)
     return job
+
+
+def _inside(spec: RunSpec) -> RunSpec:
+    """The spec with the models that somebody typed, none of them a path that leads out."""
+    fields = catalogue()[spec.method].model_fields if spec.method in catalogue() else {}
+    typed = {k: places.model(v) for k, v in spec.params.items() if _names_a_model(fields.get(k), v)}
+    return replace(spec, model=places.model(spec.model), params={**spec.params, **typed})
+
+
+def _names_a_model(field: object, value: object) -> bool:
+    """Whether a parameter is free text, which may be a model's path; a choice has its own list."""
+    return isinstance(value, str) and getattr(field, "annotation", str) is str

@@ -160,7 +160,7 @@ def test_the_app_on_the_demo_needs_no_model(monkeypatch):
             with store.connect() as con:
                 assert stored.has_run(con, "demo", "differential_entropy")
 
-    monkeypatch.setattr("core.app_server.start", lambda port, host: Nothing())
+    monkeypatch.setattr("core.app_server.start", lambda *_: Nothing())
     assert done("app", "--demo") == ""
     assert not (config.cache_dir() / "models").exists()
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from core import __version__
+from core import __version__, logs
 from core.cli import choosing, opening, reading, scoring, shipping  # noqa: F401  (they join the group)
 from core.cli.root import cli as cli
 from core.cli.root import note
@@ -23,7 +23,7 @@ from core.errors import SFTLensError
 
 def main() -> None:
     """Run a command; turn every error into one line and an exit code."""
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logs.set_up()
     # `kill`, `docker stop` and the app's Stop button end a command as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -54,12 +54,14 @@ def _fault(error: Exception) -> None:
     text = "".join(traceback.format_exception(error))
     try:
         log = config.folder("logs") / f"fault-{time.strftime('%Y%m%d-%H%M%S')}.txt"
-        log.write_text(f"sftlens {__version__}\n{sys.argv[1:]}\n{text}", "utf8")
+        words = logs.without_secrets(f"sftlens {__version__}\n{sys.argv[1:]}\n{text}")
+        log.write_text(words, "utf8")
     except (OSError, SFTLensError):
         log = Path("(no log could be written)")
     _end(f"a fault of SFTLens, not yours: {type(error).__name__}. Log: {log}", 1)
 
 
 def _end(line: str, code: int) -> None:
-    note(f"error: {line}" if code != 130 else line)
+    line = logs.without_secrets(line)
+    note(f"error: {line}" if code != 130 else line, logging.ERROR)
     sys.exit(code)

@@ -1,5 +1,6 @@
 """Commands that open something: the demo, the app, a look at the machine."""
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -24,7 +25,7 @@ def demo(
         raise click.UsageError(f"--bundle takes all {demo_pool.SAMPLES} samples.")
     server = app_server.start(port) if app and not bundle else None
     if server:
-        note(f"app: {server.url} (Ctrl-C ends it)")
+        note(f"app: {server.url} (this machine alone can reach it; Ctrl-C ends it)")
     with executors.opened(executor, workers) as opened:
         run = demo_pool.run(samples, progress(), opened)
     if bundle:
@@ -32,7 +33,7 @@ def demo(
         return
     echo(demo_pool.report(run))
     if server:
-        note(f"app: {server.url} (Ctrl-C ends it)")
+        note(f"app: {server.url} (this machine alone can reach it; Ctrl-C ends it)")
         server.wait()
 
 
@@ -51,19 +52,38 @@ def _freeze() -> None:
 @click.option("--port", type=click.IntRange(1, 65535), default=8501, show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--demo", is_flag=True, help="Put the scored demo into the store first.")
-def app(port: int, host: str, demo: bool) -> None:
+@click.option("--read-only", is_flag=True, help="Show everything, change and export nothing.")
+@click.option(
+    "--auth",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Let people log in (OIDC), with the roles of this TOML file.",
+)
+@click.option(
+    "--allow",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Let paths in the app lead there, too (default: the cache and this folder).",
+)
+def app(
+    port: int, host: str, demo: bool, read_only: bool, auth: Path | None, allow: tuple[Path, ...]
+) -> None:
     """Open the app on what is in the store."""
     from core import app_server
 
+    told = app_server.settings(read_only=read_only, auth=auth, allow=allow)
     if demo:
         from core.demo import bundle
 
         new = bundle.load()
         note("the scored demo is in the store" if new else "the demo was scored already")
-    server = app_server.start(port, host)
-    note(f"app: {server.url} (Ctrl-C ends it)")
-    if host not in ("127.0.0.1", "localhost", "::1"):
-        note("anyone who can reach this address can use the app")
+    server = app_server.start(port, host, told)
+    here = app_server.is_loopback(host)
+    who = "this machine alone can reach it" if here else "for whoever can reach it"
+    note(f"app: {server.url} ({who}; Ctrl-C ends it)")
+    if not here and not app_server.is_guarded(told):
+        note(f"{host}: whoever can reach it can change everything; add --read-only or --auth FILE")
     server.wait()
 
 

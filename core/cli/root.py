@@ -1,5 +1,6 @@
 """The command `sftlens` itself, and what its subcommands share."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -13,9 +14,14 @@ def echo(text: str) -> None:
     click.echo(text)
 
 
-def note(text: str) -> None:
-    """What a person may want to know on the way: to standard error."""
-    click.echo(text, err=True)
+def note(text: str, level: int = logging.INFO) -> None:
+    """What a person may want to know on the way: to standard error, as JSON where that is asked."""
+    from core import logs
+
+    if logs.as_json():
+        logging.getLogger("sftlens").log(level, text)
+    else:
+        click.echo(text, err=True)
 
 
 @click.group(
@@ -23,18 +29,28 @@ def note(text: str) -> None:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="sftlens")
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    help="How log lines are written: for people, or one JSON object a line (SFTLENS_LOG).",
+)
 @click.pass_context
-def cli(context: click.Context) -> None:
+def cli(context: click.Context, log_format: str | None) -> None:
     """Choose which instruction data to fine-tune on, and see why."""
+    if log_format is not None:
+        from core import logs
+
+        logs.choose(log_format)
     if context.invoked_subcommand is None:
         echo(context.get_help())
 
 
 def progress() -> Any:
     """Progress for a person at a terminal."""
+    from core import logs
     from core.progress import Progress
 
-    return Progress()
+    return Progress(quiet=logs.as_json())
 
 
 def executor_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,11 +1,11 @@
-"""The command that sends an export away."""
+"""Commands that send an export away, and tell what was written."""
 
 import sys
 from pathlib import Path
 
 import click
 
-from core.cli.root import cli, echo, note
+from core.cli.root import cli, echo, note, short
 
 
 @cli.command()
@@ -29,3 +29,17 @@ def push(folder: Path, repo: str, public: bool, yes: bool) -> None:
             note("nothing was sent")
             return
     echo(hub.push(folder, repo, private=not public))
+
+
+@cli.command()
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Newest N.")
+@click.option("--who", default="", help="Only what this person did.")
+@click.option("--act", default="", help="Only writes of this kind, e.g. verdict or export.")
+def log(limit: int, who: str, act: str) -> None:
+    """List who wrote what and when: imports, scores, verdicts, recipes, exports; refusals too."""
+    from core import writes
+
+    for line in writes.newest(limit, who, act):
+        by, on, detail = (short(text, width=200) for text in (line.who, line.on, line.detail))
+        told = f"{line.at}  {by:24} {line.outcome:8} {line.act:8} {on}"
+        echo(f"{told}  ({detail})" if detail else told)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from core import config, files, runs, store
+from core import access, config, files, runs, store
 from core.demo import QUERY, pieces
 from core.demo.manifest import FOLDER, NAME, Chosen, Held, Manifest, digest, read
 from core.errors import PoolError, RunError
@@ -121,6 +121,12 @@ def load(folder: Path = FOLDER) -> bool:
     manifest = read(folder)
     if _is_there(manifest):
         return False
+    with access.act("import", "the demo"):
+        _put(manifest, folder)
+    return True
+
+
+def _put(manifest: Manifest, folder: Path) -> None:
     for name in manifest.parts:
         pieces.read_parts(name, folder)
     with store.connect(write=True) as con:
@@ -131,7 +137,6 @@ def load(folder: Path = FOLDER) -> bool:
             stored.add_run(con, chosen.run, ids, pieces.read_run(folder, chosen.run.run_id))
         for row in manifest.maps:
             maps.add_map(con, row, ids, pieces.read_map(folder, row))
-    return True
 
 
 def _is_there(manifest: Manifest) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 import duckdb
 
-from core import config, files
+from core import access, config, files
 from core.errors import StoreError
 from core.store import schema
 
@@ -49,9 +49,11 @@ def connect(*, write: bool = False, path: Path | None = None) -> Iterator[Connec
         NoStoreError: reading, and there is no file.
         StoreError: locked for longer than `WAIT_S`, damaged, or of a newer schema.
         ConfigError: the file or its folder cannot be written.
+        AccessError: with `write`, and who acts may not write anything.
     """
     path = path or config.store_path()
     if write:
+        access.need("write")
         config.check_writable()
     elif not path.is_file():
         raise NoStoreError(path, "there is no store yet", do="Import a file, or run: sftlens demo.")

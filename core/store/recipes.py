@@ -3,6 +3,7 @@
 import json
 from typing import TYPE_CHECKING
 
+from core import access
 from core.errors import BudgetError
 from core.recipe import Recipe
 from core.store import Connection
@@ -18,8 +19,10 @@ def save(con: Connection, name: str, recipe: Recipe, note: str = "", author: str
     """Add a version of a recipe; returns its number. What the newest says already is not added.
 
     Raises:
+        AccessError: who acts may not save, or is not the author.
         BudgetError: the name is empty, too long, or has characters that a command line splits.
     """
+    access.need_as(author, "recipe", f"{recipe.pool} {name}")
     name = name.strip()
     if not name or len(name) > MOST_CHARS or not name.isprintable() or "@" in name:
         do = f"Use 1 to {MOST_CHARS} characters without @."

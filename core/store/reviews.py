@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
+from core import access
 from core.errors import PoolError
 from core.store import Connection
 
@@ -30,8 +31,10 @@ def add(con: Connection, review: Review) -> None:
     """Add a review.
 
     Raises:
+        AccessError: who acts may not judge, or is not the reviewer.
         PoolError: the pool does not hold the sample, or a field cannot be taken.
     """
+    access.need_as(review.reviewer, "verdict", f"{review.pool} {review.sample_id}")
     known = con.execute(
         "SELECT count(*) FROM samples WHERE pool = ? AND sample_id = ?",
         [review.pool, review.sample_id],

@@ -8,7 +8,7 @@ import streamlit as st
 from core.audit import RANDOM, STRATA, Queue
 from core.selection import Selection
 from core.verdicts import FEWEST, Estimate, agreements, estimate, majority
-from pages.ui import data_audit
+from pages.ui import data_audit, rights
 from pages.ui.audit import TITLES
 from pages.ui.glossary import term
 from pages.ui.prose import label
@@ -94,7 +94,7 @@ def download(selection: Selection, queue: Queue) -> None:
     strata = {i: STRATA[k] for i, k in zip(ids, queue.stratum, strict=True)}
     st.download_button(
         "Verdicts as CSV",
-        lambda: data_audit.as_csv(pool, strata),
+        rights.later(lambda: data_audit.as_csv(pool, strata)),
         file_name=f"{pool}-verdicts.csv",
         mime="text/csv",
         icon=":material/download:",

@@ -21,6 +21,7 @@ from core.store import maps as stored_maps
 from core.store import pools as stored_pools
 from core.store import views
 from pages.ui.prose import sentence
+from pages.ui import rights
 
 Stamp = tuple[str, int, int]
 P = ParamSpec("P")
@@ -28,10 +29,15 @@ T = TypeVar("T")
 
 
 def told(question: Callable[P, T]) -> Callable[P, T]:
-    """A question to the store whose error is one sentence on the page, and the page's end."""
+    """A question to the store whose error is one sentence on the page, and the page's end.
+
+    Who has lost the right to read since the page was drawn gets no answer, either: a fragment
+    runs without the page around it.
+    """
 
     @wraps(question)
     def ask(*args: P.args, **kwargs: P.kwargs) -> T:
+        rights.gate()
         try:
             return question(*args, **kwargs)
         except SFTLensError as error:

@@ -7,12 +7,13 @@ from core import jobs as jobs_on_file
 from core.demo import bundle
 from core.domain import RunSpec, content_hash
 from core.errors import SFTLensError
-from pages.ui.data import Stamp, stamp
+from pages.ui.data import Stamp, stamp, told
 
 MANY = 100_000  # samples from which on the parts on disk are too many to look at in a page
 FRESH_S = 30.0  # an estimate holds so long: what is measured meanwhile makes it shorter
 
 
+@told
 def jobs() -> list[jobs_on_file.Job]:
     """Scoring processes, newest first."""
     return jobs_on_file.every()
@@ -28,6 +29,7 @@ def stop(job_id: str) -> None:
     jobs_on_file.stop(job_id)
 
 
+@told
 def log_tail(job_id: str) -> str:
     """The last lines of a job's log."""
     return jobs_on_file.log_tail(job_id)
@@ -38,6 +40,7 @@ def open_demo() -> None:
     bundle.load()
 
 
+@told
 def foretold(spec: RunSpec, n: int) -> forecast.Forecast | str:
     """What a run of n samples would take, from kept rates alone; or why nobody knows."""
     if n > MANY:

@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from core import store
+from core import access, store
 from core.errors import SFTLensError
 from core.recipe import Recipe
 from core.store import recipes
@@ -13,7 +13,8 @@ from pages.ui.data import Stamp, stamp, told
 
 def save_recipe(name: str, recipe: Recipe, note: str = "", author: str = "") -> str:
     """Save a version of a recipe; returns what to tell, or raises an `SFTLensError`."""
-    with store.connect(write=True) as con:
+    named = f"{recipe.pool} {name.strip()}"
+    with access.act("recipe", named, recipe.key), store.connect(write=True) as con:
         return f"Saved as {name.strip()}, version {recipes.save(con, name, recipe, note, author)}"
 
 
@@ -57,8 +58,9 @@ def _reviews(at: Stamp, pool: str) -> pd.DataFrame:
 
 def add_review(review: stored_reviews.Review) -> str:
     """Keep a review; returns why it cannot be kept, or an empty text."""
+    on, said = f"{review.pool} {review.sample_id}", f"{review.verdict} by {review.reviewer}"
     try:
-        with store.connect(write=True) as con:
+        with access.act("verdict", on, said), store.connect(write=True) as con:
             stored_reviews.add(con, review)
     except SFTLensError as error:
         return str(error)

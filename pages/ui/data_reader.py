@@ -129,12 +129,14 @@ def _run(at: tuple[str, int], run_id: str) -> stored_runs.Run | None:
         return stored_runs.get_run(con, run_id)
 
 
+@told
 def heat_of(run: stored_runs.Run, sample_id: str) -> dict[str, heat.Heat]:
     """What is measured of a sample's tokens; empty until all of it is there."""
     found = heat.kept(run, sample_id)
     return found if len(found) == len(heat.roles(run)) else {}
 
 
+@told
 def heat_state(run: stored_runs.Run, sample_id: str) -> tuple[str, str]:
     """See `heat.state`."""
     return heat.state(run.run_id, sample_id)

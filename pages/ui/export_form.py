@@ -13,7 +13,7 @@ from core.errors import SFTLensError
 from core.export import FileKind, Layout
 from core.selection import Selection
 from core.trainer_shapes import Shape
-from pages.ui import data_export
+from pages.ui import data_export, rights
 from pages.ui.prose import label, sentence
 from pages.ui.sheets import sheet
 
@@ -67,7 +67,8 @@ def make(selection: Selection, layout: Layout) -> tuple[Path, Written] | None:
         return None
     name = f"Make the files ({kept:,} samples)"
     key = (selection.recipe.key, layout)
-    if st.button(name, type="primary", icon=":material/ios_share:", key="export_make"):
+    may = rights.lock("export")
+    if st.button(name, type="primary", icon=":material/ios_share:", key="export_make", **may):
         try:
             folder, manifest = data_export.make_files(selection.recipe, layout)
         except SFTLensError as error:
@@ -75,7 +76,7 @@ def make(selection: Selection, layout: Layout) -> tuple[Path, Written] | None:
             return None
         st.session_state["export_made"] = (key, folder, manifest["files"])
     found = st.session_state.get("export_made")
-    return (found[1], found[2]) if found and found[0] == key else None
+    return (found[1], found[2]) if found and found[0] == key and not may["disabled"] else None
 
 
 def files(folder: Path, written: Written) -> None:
@@ -112,7 +113,7 @@ def _download(label: str, file: str, icon: str, folder: Path, names: list[str]) 
     opened = partial(data_export.one_file, folder / file)
     st.download_button(
         label,
-        data=opened if alone else partial(data_export.all_files, folder, names),
+        data=rights.later(opened if alone else partial(data_export.all_files, folder, names)),
         file_name=file,
         icon=f":material/{icon}:",
         key=f"export_get_{label}",

@@ -6,12 +6,13 @@ from typing import NoReturn
 
 import streamlit as st
 
+from core import access
 from core.errors import SFTLensError
 from core.jobs import Job
 from core.methods import build, catalogue
 from core.recipe import Recipe
 from core.selection import Selection
-from pages.ui import address, data, data_jobs
+from pages.ui import address, data, data_jobs, rights
 from pages.ui.navigation import ENTRIES, OWN_PAGE, shown_first
 from pages.ui.prose import command, label, sentence
 from pages.ui.recipe_bar import recipe_bar
@@ -30,6 +31,9 @@ def open_page(title: str) -> None:
         layout="wide",
         initial_sidebar_state="auto",
     )
+    rights.gate()
+    if (who := access.person()).signed_in:
+        state().reviewer = who.name
     address.take()
     with st.sidebar:
         st.markdown("### :material/filter_alt: SFTLens")
@@ -41,6 +45,7 @@ def open_page(title: str) -> None:
             st.page_link(e.script, label=e.title, icon=e.icon, width="stretch")
         _choose_run()
         _watch()
+        rights.card()
     address.write()
     st.title(title, anchor=False)
     st.caption(entry.question)
@@ -100,6 +105,8 @@ def _begin(run_id: str) -> None:
 @st.fragment(run_every=WATCH_EVERY_S)
 def _watch() -> None:
     """Show running jobs; draw the page anew when the store has changed."""
+    if rights.why_not("read"):
+        st.rerun(scope="app")  # the login has ended, and with it the page
     seen = st.session_state.setdefault("frame_stamp", data.stamp())
     if seen != data.stamp():
         st.session_state["frame_stamp"] = data.stamp()
@@ -163,7 +170,11 @@ def _open_demo() -> None:
     """A button that puts the demo, scored beforehand, into the store."""
     about = "Scored beforehand by every method: it needs no model and no network."
     if st.button(
-        "Open the demo", key="frame_demo", type="primary", icon=":material/play_circle:", help=about
+        "Open the demo",
+        key="frame_demo",
+        type="primary",
+        icon=":material/play_circle:",
+        **rights.lock("import", about),
     ):
         try:
             data_jobs.open_demo()

@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from core.errors import SFTLensError
-from pages.ui import data_export
+from pages.ui import data_export, rights
 from pages.ui.prose import sentence
 
 
@@ -20,7 +20,8 @@ def push(folder: Path | None) -> None:
         public = st.checkbox("Public: everybody can see it", key="export_public")
         mine = st.checkbox("These samples may be sent there", key="export_may")
         ready = bool(repo.strip()) and mine
-        if st.button("Send", key="export_push", icon=":material/send:", disabled=not ready):
+        may = rights.lock("push", disabled=not ready)
+        if st.button("Send", key="export_push", icon=":material/send:", **may):
             _send(folder, repo.strip(), not public)
 
 

@@ -7,7 +7,7 @@ from core.methods import catalogue
 from core.rules import named
 from core.selection import Selection
 from core.standing import shown
-from pages.ui import data, data_reader
+from pages.ui import data, data_reader, rights
 from pages.ui.glossary import term
 from pages.ui.prose import code, command, sentence
 from pages.ui.sheets import sheet
@@ -128,5 +128,5 @@ def _heat(pool: str, sample_id: str, polling: bool) -> None:
         icon=":material/local_fire_department:",
         on_click=data_reader.measure_heat,
         args=(run, sample_id),
-        help="Runs in the background with the checkpoints of the run, and is kept.",
+        **rights.lock("heat", "Runs in the background with the run's checkpoints, and is kept."),
     )

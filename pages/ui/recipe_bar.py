@@ -4,7 +4,7 @@ import streamlit as st
 
 from core.errors import SFTLensError
 from core.selection import Selection
-from pages.ui import data_people
+from pages.ui import data_people, rights
 from pages.ui.address import link
 from pages.ui.glossary import term
 from pages.ui.prose import label, sentence
@@ -102,7 +102,7 @@ def _save(selection: Selection) -> None:
         with st.form("frame_save", border=False):
             name = st.text_input("Name", key="frame_save_name", max_chars=80)
             note = st.text_input("What changed (optional)", key="frame_save_note", max_chars=300)
-            if st.form_submit_button("Save the recipe", type="primary"):
+            if st.form_submit_button("Save the recipe", type="primary", **rights.lock("recipe")):
                 try:
                     told = data_people.save_recipe(name, selection.recipe, note, state().reviewer)
                 except SFTLensError as error:

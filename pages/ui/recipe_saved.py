@@ -5,11 +5,12 @@ import streamlit as st
 
 from core.errors import SFTLensError
 from core.selection import Selection
-from pages.ui import data, data_people
+from pages.ui import data, data_people, rights
 from pages.ui.prose import sentence
 from pages.ui.sheets import sheet
 from pages.ui.state import state
 
+RESTORES = "Saves it again as the newest version; nothing is lost"
 SHOWN = ["name", "version", "note", "author", "saved"]
 
 
@@ -87,8 +88,7 @@ def _history(name: str) -> None:
                     key=f"recipe_restore_{version}",
                     on_click=_restore,
                     args=(name, version),
-                    disabled=version == len(frame),
-                    help="Saves it again as the newest version; nothing is lost",
+                    **rights.lock("recipe", RESTORES, disabled=version == len(frame)),
                 )
 
 

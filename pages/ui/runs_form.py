@@ -10,7 +10,7 @@ from core.errors import SFTLensError
 from core.jobs import Job
 from core.methods import build, catalogue
 from core.progress import duration
-from pages.ui import data, data_jobs, run_cost
+from pages.ui import data, data_jobs, rights, run_cost
 from pages.ui.forms import fields
 from pages.ui.glossary import term
 from pages.ui.prose import label, sentence
@@ -46,8 +46,9 @@ def _job(job: Job) -> None:
                     "Stop",
                     key=f"runs_stop_{job.job_id}",
                     icon=":material/stop:",
-                    on_click=data_jobs.stop,
+                    on_click=_stop,
                     args=(job.job_id,),
+                    **rights.lock("stop"),
                 )
             else:
                 st.button(
@@ -56,6 +57,7 @@ def _job(job: Job) -> None:
                     icon=":material/play_arrow:",
                     on_click=_start,
                     args=(RunSpec(**spec),),
+                    **rights.lock("score"),
                 )
         if job.state == "running" and job.facts.get("total"):
             st.progress(job.share, text=label(job.sentence()))
@@ -155,6 +157,7 @@ def start() -> None:
             key="runs_start",
             on_click=_start,
             args=(spec,),
+            **rights.lock("score"),
         )
         with place:
             run_cost.cost(spec, int(frame.loc[frame["pool"] == pool, "n"].iloc[0]))
@@ -176,5 +179,12 @@ def _query(frame: pd.DataFrame, method: str) -> str:
 def _start(spec: RunSpec) -> None:
     try:
         data_jobs.start(spec)
+    except SFTLensError as error:
+        st.session_state["runs_refused"] = str(error)
+
+
+def _stop(job_id: str) -> None:
+    try:
+        data_jobs.stop(job_id)
     except SFTLensError as error:
         st.session_state["runs_refused"] = str(error)

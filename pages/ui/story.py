@@ -9,7 +9,7 @@ from core.links import pack, unpack
 from core.methods import catalogue
 from core.recipe import Recipe
 from core.selection import Selection
-from pages.ui import data
+from pages.ui import data, rights
 from pages.ui.frame import ICON
 from pages.ui.navigation import shown_first
 from pages.ui.prose import sentence
@@ -33,6 +33,7 @@ def open_story() -> None:
         layout="centered",
         initial_sidebar_state="collapsed",
     )
+    rights.gate()
     st.html(BIG)
 
 

@@ -5,8 +5,9 @@ from collections.abc import Callable
 import pandas as pd
 import streamlit as st
 
+from core import access
 from core.verdicts import Verdict
-from pages.ui import data_people, data_reader
+from pages.ui import data_people, data_reader, rights
 from pages.ui.glossary import term
 from pages.ui.prose import label, sentence
 from pages.ui.state import state
@@ -26,8 +27,8 @@ def verdict_bar(
 
     The name is asked for once in a session, and stands with every verdict.
     """
-    named = bool(state().reviewer)
-    if not named:
+    named, reason = bool(state().reviewer), rights.why_not("verdict")
+    if not named and not reason:
         _ask_name(key)
     own = _own(pool, sample_id)
     note_key = f"{key}_note_{sample_id}"
@@ -39,15 +40,16 @@ def verdict_bar(
                 icon=icon,
                 shortcut=digit,
                 type="primary" if own == verdict else "secondary",
-                disabled=not named,
-                help=None if named else "Say your name first",
+                **rights.lock(
+                    "verdict", None if named else "Say your name first", disabled=not named
+                ),
                 on_click=_keep,
                 args=(pool, sample_id, verdict, note_key, queue, then),
                 width="stretch",
             )
     st.text_input(
         "Note", key=note_key, max_chars=1000, placeholder="A note with the verdict (optional)",
-        label_visibility="collapsed",
+        label_visibility="collapsed", disabled=bool(reason),
     )  # fmt: skip
     if refused := st.session_state.pop("verdict_refused", ""):
         st.error(sentence(refused), icon=":material/error:")
@@ -70,7 +72,10 @@ def reviewer_line(key: str) -> None:
     if state().reviewer:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(f"You judge as **{label(state().reviewer)}**.", width="content")
-            st.button("Somebody else", key=f"{key}_hand_over", type="tertiary", on_click=_hand_over)
+            if not access.person().signed_in:
+                st.button(
+                    "Somebody else", key=f"{key}_hand_over", type="tertiary", on_click=_hand_over
+                )
 
 
 def _hand_over() -> None:
