@@ -20,8 +20,8 @@ from core.recipe import Recipe
 from core.store import maps as stored_maps
 from core.store import pools as stored_pools
 from core.store import views
-from pages.ui.prose import sentence
 from pages.ui import rights
+from pages.ui.prose import sentence
 
 Stamp = tuple[str, int, int]
 P = ParamSpec("P")
