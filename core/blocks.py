@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from core import files
 from core.domain import IntN, Sample, content_hash
-from core.engines import Engine
+from core.engines import Engine, memory
 from core.engines.loader import Loadable
 from core.errors import RunError
 from core.signals import Signal
@@ -57,10 +57,15 @@ class Task:
         return block
 
     def measured(self, block: Block) -> Parts:
-        """The arrays (b, ...) of a block's samples."""
+        """The arrays (b, ...) of a block's samples; where memory is short, in smaller steps.
+
+        Raises:
+            RunError: there is not even memory for the smallest step.
+        """
         given = gather_few(self.given, block.ids) if self.given else {}
         samples = self.fetch(block.ids)
-        return self.signal.measure(samples, self.engine, self.max_tokens, given)
+        ask = partial(self.signal.measure, samples, self.engine, self.max_tokens, given)
+        return memory.within(self.engine, ask)
 
 
 def write_part(folder: Path, ids: Sequence[str], arrays: Parts) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import platform
 import shutil
 import threading
 import zipfile
@@ -18,10 +19,11 @@ MOST = 256 * 2**20  # bytes of a JSON file that is read at once
 def whole(path: Path) -> Iterator[Path]:
     """Give a temporary path in the same folder; rename it into place if the body succeeds.
 
-    The name carries process and thread, so two writers never share a half-written file.
+    The name carries machine, process and thread, so two writers never share a half-written file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+    writer = f"{platform.node()}-{os.getpid()}-{threading.get_ident()}"
+    part = path.with_name(f".{path.name}.{writer}.part")
     try:
         yield part
         os.replace(part, path)

@@ -15,7 +15,13 @@ from core.cli.root import cli, echo, executor_options, model_options, note, prog
 @click.option("--bundle", is_flag=True, help="Freeze the scored demo in cache/demo.")
 @executor_options
 def demo(
-    app: bool, samples: int, port: int, bundle: bool, executor: Any, workers: int | None
+    app: bool,
+    samples: int,
+    port: int,
+    bundle: bool,
+    executor: Any,
+    workers: int | None,
+    ray_address: str | None,
 ) -> None:
     """Score the demo pool with a real model, live, and open the app on it."""
     from core import app_server, executors
@@ -26,7 +32,7 @@ def demo(
     server = app_server.start(port) if app and not bundle else None
     if server:
         note(f"app: {server.url} (this machine alone can reach it; Ctrl-C ends it)")
-    with executors.opened(executor, workers) as opened:
+    with executors.opened(executor, workers, ray_address) as opened:
         run = demo_pool.run(samples, progress(), opened)
     if bundle:
         _freeze()

@@ -62,12 +62,18 @@ def executor_options(command: Callable[..., Any]) -> Callable[..., Any]:
     )
     executor = click.option(
         "--executor",
-        type=click.Choice(["processes", "serial"]),
+        type=click.Choice(["processes", "ray", "serial"]),
         default="processes",
         show_default=True,
-        help="Measure in processes side by side, or one block after another in this one.",
+        help="Measure in processes side by side, on the machines of a Ray cluster, or one block"
+        " after another in this process.",
     )
-    return executor(workers(command))
+    address = click.option(
+        "--ray-address",
+        metavar="HOST:PORT",
+        help="The Ray cluster (default: RAY_ADDRESS, or one on this machine for this command).",
+    )
+    return executor(workers(address(command)))
 
 
 def pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:

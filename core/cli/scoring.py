@@ -80,6 +80,7 @@ def score(
     dry_run: bool,
     executor: Any,
     workers: int | None,
+    ray_address: str | None,
     **options: Any,
 ) -> None:
     """Score POOL with METHOD. Goes on where a stopped run was; the same again is free."""
@@ -92,7 +93,7 @@ def score(
     if dry_run:
         _foretold(spec, executor, workers)
         return
-    with executors.opened(executor, workers) as opened:
+    with executors.opened(executor, workers, ray_address) as opened:
         if not method:
             _score_all(spec, opened)
             return

@@ -61,6 +61,15 @@ class Engine(Protocol):
 
     block_tokens: int  # padded tokens in a block of a few seconds of work
 
+    @property
+    def batch_tokens(self) -> int:
+        """Padded tokens that are read at once."""
+        ...
+
+    def halve(self) -> bool:
+        """Read half as much at once from now on; False where less makes no sense."""
+        ...
+
     def lengths(self, samples: Sequence[Sample], template: Template) -> IntN:
         """Tokens of prompt and response together, (b,); needs the tokenizer only."""
         ...

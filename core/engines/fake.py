@@ -1,7 +1,8 @@
 """An engine without a model, for tests of plumbing and for filling large stores.
 
 Numbers come from hashes of the text: stable across machines, meaningless for people.
-`SFTLENS_FAKE_DELAY_S` makes each sample take that long, so that a test can kill a run.
+`SFTLENS_FAKE_DELAY_S` makes each sample take that long, so that a test can kill a run;
+`SFTLENS_FAKE_ROOM_TOKENS` is all that its memory holds at once.
 """
 
 import hashlib
@@ -25,14 +26,24 @@ WORDS = ("sea", "tea", "one", "two", "three", "blue", "red", "because", "therefo
 
 
 class FakeEngine:
-    """See `core.engines.Engine`."""
+    """See `core.engines.Engine`. `tried` False: without what tests ask for."""
 
     block_tokens = 512
+    batch_tokens = 512
 
-    def __init__(self, key: str = "fake") -> None:
+    def __init__(self, key: str = "fake", tried: bool = True) -> None:
         self.key = key
         self.checkpoint, self.precision = Checkpoint("fake", "", "", key), Precision("cpu", "fp32")
-        self.delay_s = float(os.environ.get("SFTLENS_FAKE_DELAY_S", "0"))
+        asked = os.environ if tried else {}
+        self.delay_s = float(asked.get("SFTLENS_FAKE_DELAY_S", "0"))
+        self.room_tokens = int(asked.get("SFTLENS_FAKE_ROOM_TOKENS", self.batch_tokens))
+
+    def halve(self) -> bool:
+        """See `Engine.halve`."""
+        if self.batch_tokens == 1:
+            return False
+        self.batch_tokens //= 2
+        return True
 
     def lengths(self, samples: Sequence[Sample], template: Template) -> IntN:
         """Words of the whole conversation plus one a turn."""
@@ -183,6 +194,8 @@ class FakeEngine:
 
     def _wait(self, samples: Sequence[Sample], max_tokens: int) -> NDArray[np.bool_]:
         """Take the time that a test asks for; returns which samples are over-long."""
+        if self.batch_tokens > self.room_tokens:
+            raise MemoryError(f"Unable to allocate {self.batch_tokens} tokens")
         time.sleep(self.delay_s * len(samples))
         return self.lengths(samples, "chat") > max_tokens
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 BATCH_TOKENS = {"cpu": 2048, "cuda": 32_768}  # padded tokens in one forward pass
 BLOCK_TOKENS = {"cpu": 2048, "cuda": 1_048_576}  # padded tokens in one part on disk
+LEAST_TOKENS = 16  # in one forward pass: hardly any sample is shorter
 
 
 class HFEngine:
@@ -36,6 +37,7 @@ class HFEngine:
         self.checkpoint, self.precision = checkpoint, precision
         kind = precision.device.split(":")[0]
         self.batch_tokens, self.block_tokens = BATCH_TOKENS[kind], BLOCK_TOKENS[kind]
+        self.halvings = 0  # of what is in memory at once
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -130,6 +132,14 @@ class HFEngine:
     def shared_start(self, rows: Sequence[NDArray[np.int64]]) -> int:
         """How many tokens `states` may read once for all rows; on a card that would not pay."""
         return shared_start(rows) if self.precision.device == "cpu" else 0
+
+    def halve(self) -> bool:
+        """See `Engine.halve`."""
+        if self.batch_tokens <= LEAST_TOKENS:
+            return False
+        self.batch_tokens //= 2
+        self.halvings += 1
+        return True
 
     def lengths(self, samples: Sequence[Sample], template: Template) -> IntN:
         """See `Engine.lengths`."""

@@ -87,7 +87,8 @@ def _batches(engine: HFEngine, rows: IntN, asked: IntN, sampling: Sampling) -> I
     if not len(rows):
         return iter(())
     size = bytes_per_position(engine.model.config, engine.model.dtype.itemsize)
-    budget = CACHE_BYTES[engine.precision.device.split(":")[0]] // size
+    whole = CACHE_BYTES[engine.precision.device.split(":")[0]]
+    budget = (whole >> engine.halvings) // size
     held = asked if engine.decoder is not None else sampling.k * asked  # answers share a prompt
     return token_batches(rows, held + sampling.k * sampling.max_new_tokens, budget)
 

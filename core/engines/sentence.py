@@ -31,6 +31,18 @@ class SentenceEngine:
         kind = precision.device.split(":")[0]
         self.batch, self.block_tokens = BATCH[kind], BLOCK_TOKENS[kind]
 
+    @property
+    def batch_tokens(self) -> int:
+        """Tokens that are read at once, at most."""
+        return self.batch * self.limit
+
+    def halve(self) -> bool:
+        """See `Engine.halve`."""
+        if self.batch == 1:
+            return False
+        self.batch //= 2
+        return True
+
     @cached_property
     def model(self) -> Any:
         """The checkpoint's modules on the device, in float32."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from core import adapters
+from core.engines import memory
 from core.errors import ModelError
 from core.models import Checkpoint, QuietTransformers
 
@@ -15,7 +16,7 @@ def load_model(checkpoint: Checkpoint, device: str, dtype: str) -> Any:
     An adapter is merged into it in float32, and rounded by chance where the format is bfloat16.
 
     Raises:
-        ModelError: the folder does not hold a model that transformers can load.
+        ModelError: the folder does not hold a model that transformers can load, or memory cannot.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -30,13 +31,18 @@ def load_model(checkpoint: Checkpoint, device: str, dtype: str) -> Any:
                 use_safetensors=True,
                 trust_remote_code=False,
             )
-    except (ValueError, OSError, KeyError, RuntimeError) as error:
+        if checkpoint.adapter:
+            adapters.merge(model, adapters.load(checkpoint.adapter))
+            if dtype == "bfloat16":
+                model = adapters.rounded(model, 0)
+        return model.to(torch.device(device)).eval()
+    except (ValueError, OSError, KeyError, RuntimeError, MemoryError) as error:
+        if memory.short(error):
+            do = "Use fewer workers (--workers 1), --dtype bf16, or a smaller model."
+            raise ModelError(
+                checkpoint.name, "there is no memory for its weights", do=do
+            ) from error
         raise unloadable(checkpoint, "weights", error) from error
-    if checkpoint.adapter:
-        adapters.merge(model, adapters.load(checkpoint.adapter))
-        if dtype == "bfloat16":
-            model = adapters.rounded(model, 0)
-    return model.to(torch.device(device)).eval()
 
 
 def shapes(folder: str) -> dict[str, tuple[int, ...]]:

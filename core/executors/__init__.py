@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from typing import Literal, Protocol
 
 from core.blocks import Block, Task
+from core.errors import RunError
 
-Name = Literal["processes", "serial"]
+Name = Literal["processes", "ray", "serial"]
 
 
 class Executor(Protocol):
@@ -30,11 +31,25 @@ class Serial:
 
 
 @contextmanager
-def opened(name: Name = "processes", workers: int | None = None) -> Iterator[Executor]:
+def opened(
+    name: Name = "processes", workers: int | None = None, address: str | None = None
+) -> Iterator[Executor]:
     """An executor by its name; what it started ends with the body.
 
     `workers` None: as many as there is room for, and none where the work is not worth them.
+    `address` of a Ray cluster; None: see `cluster.joined`.
+
+    Raises:
+        RunError: there is no such cluster, or Ray is not installed or not asked for.
     """
+    if address and name != "ray":
+        raise RunError("--ray-address", "is for Ray alone", do="Add --executor ray.")
+    if name == "ray":
+        from core.executors.ray_actors import Ray
+
+        with Ray(address, workers) as spread:
+            yield spread
+        return
     from core.executors.processes import Processes
 
     if name == "serial" or workers == 1:

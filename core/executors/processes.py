@@ -7,51 +7,18 @@ be it a page of the app. They get the samples from the parent, live as long as t
 end with the parent however it ends.
 """
 
-import logging
 import time
-from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from queue import Queue
-from typing import Any
 
 from core.blocks import Block, Task
-from core.errors import RunError
 from core.executors import room, wire
 from core.executors.child import Child, Heard
-
-log = logging.getLogger(__name__)
+from core.executors.lines import Repeater
+from core.executors.waiting import Waiting
 
 WORTH_BLOCKS = 3  # of one run; fewer are done sooner than workers have read their libraries
-TRIES = 3  # of a block whose workers die
 END_S = 1.0  # for a worker to end by itself
-
-
-class _Waiting:
-    """Blocks of a stage that no worker has; the samples of the first are read beforehand."""
-
-    def __init__(self, task: Task, blocks: Sequence[Block]) -> None:
-        self._task, self._blocks = task, deque(blocks)
-        self._ready: tuple[Block, bytes] | None = None
-
-    def __bool__(self) -> bool:
-        return self._ready is not None or bool(self._blocks)
-
-    def prepare(self) -> None:
-        """Read the samples of the next block, while the workers are busy."""
-        if self._ready is None and self._blocks:
-            block = self._blocks.popleft()
-            self._ready = (block, wire.packed(wire.work(self._task, block)))
-
-    def take(self) -> tuple[Block, bytes]:
-        """The next block, and the message that hands it over."""
-        self.prepare()
-        assert self._ready is not None, "asked for while blocks wait"
-        taken, self._ready = self._ready, None
-        return taken
-
-    def back(self, block: Block) -> None:
-        """Put a block in front whose worker has died."""
-        self._blocks.appendleft(block)
 
 
 class Processes:
@@ -67,7 +34,7 @@ class Processes:
         self._there: list[Child] = []
         self._heard: Heard = Queue()
         self._seen = 0  # blocks of this run so far
-        self._said: set[tuple[Any, ...]] = set()
+        self._repeat = Repeater()
 
     def __enter__(self) -> "Processes":
         return self
@@ -107,13 +74,13 @@ class Processes:
         return bool(task.engine.checkpoint.folder) and self._seen >= WORTH_BLOCKS
 
     def _shared(self, task: Task, blocks: Sequence[Block], count: int) -> Iterator[Block]:
-        waiting, died = _Waiting(task, blocks), Counter[Block]()
+        waiting = Waiting(task, blocks)
         try:
             while waiting or any(child.block for child in self._there):
                 self._give(waiting, count, task.engine.precision.device)
                 child, message = self._heard.get()
                 if message is None:
-                    self._bury(child, waiting, died)
+                    self._bury(child, waiting)
                 elif "log" in message:
                     self._repeat(*message["log"])
                 elif "done" in message and child.block is not None:
@@ -125,7 +92,7 @@ class Processes:
             self.close()
             raise
 
-    def _give(self, waiting: _Waiting, count: int, device: str) -> None:
+    def _give(self, waiting: Waiting, count: int, device: str) -> None:
         """A block to each worker that has none, workers to blocks that have none."""
         while waiting:
             idle = next((child for child in self._there if child.block is None), None)
@@ -141,25 +108,12 @@ class Processes:
         self._there.append(Child(number, device, self._heard))
         return self._there[-1]
 
-    def _repeat(self, name: str, level: int, text: str) -> None:
-        """A worker's log line as one of this process; what all of them say is said once."""
-        if (name, level, text) not in self._said:
-            self._said.add((name, level, text))
-            logging.getLogger(name).log(level, "%s", text)
-
-    def _bury(self, child: Child, waiting: _Waiting, died: Counter[Block]) -> None:
+    def _bury(self, child: Child, waiting: Waiting) -> None:
         """A worker has gone; its block is the next to be given."""
         self._there.remove(child)
         how = child.end(time.monotonic() + END_S)
-        if child.block is None:
-            return
-        died[child.block] += 1
-        if died[child.block] == TRIES:
-            what = f"a process that measures died {TRIES} times on the same block"
-            do = "If memory is short, use fewer of them (--workers 1) or a smaller --max-tokens."
-            raise RunError(child.block.ids[0][:8], what, got=how, do=do)
-        log.warning("a process that measures died (%s); its block is measured again", how)
-        waiting.back(child.block)
+        if child.block is not None:
+            waiting.lost(child.block, how)
 
     def close(self) -> None:
         """End all workers; what they were measuring is lost, and nothing else."""

@@ -1,0 +1,35 @@
+"""The parent's side of a Ray actor: ask it, give it a block."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from core.blocks import Block
+
+MOST = 120  # letters of a reason
+
+
+@dataclass(eq=False)
+class Hand:
+    """An actor from outside: what it was asked last, None where it is idle, and its block.
+
+    `known`: it has said a word.
+    """
+
+    actor: Any
+    asked: Any = None
+    block: Block | None = None
+    known: bool = False
+
+    def greet(self) -> None:
+        """Ask whether it is there, before a block is risked on it."""
+        self.asked = self.actor.hello.remote()
+
+    def give(self, block: Block, message: bytes) -> None:
+        """Hand a block over."""
+        self.block, self.asked = block, self.actor.measure.remote(message)
+
+
+def how(error: Exception) -> str:
+    """The last line of what Ray says of an actor's end, cut where it grows long."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:MOST] if lines else type(error).__name__

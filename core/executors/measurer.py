@@ -1,0 +1,43 @@
+"""What a worker does with a message: load the engine, measure the block, write its part."""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from core import blocks
+from core.engines import loader
+from core.engines.loader import Loadable
+from core.executors import room, wire
+
+
+class Measurer:
+    """Measures one block after the other, and keeps the engine of the last.
+
+    `card`: which GPU is this worker's own. `writing` is held while a part is written, so that who
+    holds it can end the process between two parts.
+    """
+
+    def __init__(self, card: int) -> None:
+        self.writing = threading.Lock()
+        self._card = card
+        self._engine: Loadable | None = None
+
+    def measure(self, message: Mapping[str, Any]) -> None:
+        """Measure the block of a message from `wire.work`, on one thread or one GPU."""
+        task, block = wire.task_of(message, self._loaded(message))
+        with room.one_thread(task.engine):
+            arrays = task.measured(block)
+        with self.writing:
+            blocks.write_part(task.folder, block.ids, arrays)
+
+    def _loaded(self, message: Mapping[str, Any]) -> Loadable:
+        """The engine of a checkpoint; the last one is kept."""
+        checkpoint, precision = wire.made(message["checkpoint"]), wire.made(message["precision"])
+        if precision.device == "cuda":  # any card will do, and each worker has its own
+            precision = replace(precision, device=f"cuda:{self._card}")
+        kept = self._engine
+        if kept is None or (kept.checkpoint, kept.precision) != (checkpoint, precision):
+            self._engine = None  # so that two models are never there at once
+            self._engine = kept = loader.load(checkpoint, precision)
+        return kept

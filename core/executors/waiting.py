@@ -1,0 +1,52 @@
+"""The blocks of a stage that nobody measures yet, and those that come back from the dead."""
+
+import logging
+from collections import Counter, deque
+from collections.abc import Sequence
+
+from core.blocks import Block, Task
+from core.errors import RunError
+from core.executors import wire
+
+log = logging.getLogger(__name__)
+
+TRIES = 3  # of a block whose workers die
+
+
+class Waiting:
+    """Blocks that no worker has; the samples of the first are read beforehand."""
+
+    def __init__(self, task: Task, blocks: Sequence[Block]) -> None:
+        self._task, self._blocks = task, deque(blocks)
+        self._ready: tuple[Block, bytes] | None = None
+        self._died: Counter[Block] = Counter()
+
+    def __bool__(self) -> bool:
+        return self._ready is not None or bool(self._blocks)
+
+    def prepare(self) -> None:
+        """Read the samples of the next block, while the workers are busy."""
+        if self._ready is None and self._blocks:
+            block = self._blocks.popleft()
+            self._ready = (block, wire.packed(wire.work(self._task, block)))
+
+    def take(self) -> tuple[Block, bytes]:
+        """The next block, and the message that hands it over."""
+        self.prepare()
+        assert self._ready is not None, "asked for while blocks wait"
+        taken, self._ready = self._ready, None
+        return taken
+
+    def lost(self, block: Block, how: str) -> None:
+        """The worker of a block has died; the block is put in front.
+
+        Raises:
+            RunError: it has ended its worker again and again.
+        """
+        self._died[block] += 1
+        if self._died[block] == TRIES:
+            what = f"a process that measures died {TRIES} times on the same block"
+            do = "If memory is short, use fewer of them (--workers 1) or a smaller --max-tokens."
+            raise RunError(block.ids[0][:8], what, got=how, do=do)
+        log.warning("a process that measures died (%s); its block is measured again", how)
+        self._blocks.appendleft(block)
