@@ -64,14 +64,14 @@ def sampling_copy(model: Checkpoint, into: Path, **generation: Any) -> Path:
 
 
 @contextmanager
-def served(model: Path, log: Path, at_once: int = 8) -> Iterator[Endpoint]:
-    """`transformers serve` with a model, until the end of the body."""
+def served(model: Path, log: Path, *, pinned: bool = True) -> Iterator[Endpoint]:
+    """`transformers serve` until the end of the body, with this model alone if it is `pinned`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     # fmt: off
     command = [
-        sys.executable, "-m", "transformers.cli.transformers", "serve", str(model),
+        sys.executable, "-m", "transformers.cli.transformers", "serve", *([str(model)] * pinned),
         "--host", "127.0.0.1", "--port", str(port), "--device", "cpu", "--dtype", "float32",
     ]
     # fmt: on
@@ -80,7 +80,7 @@ def served(model: Path, log: Path, at_once: int = 8) -> Iterator[Endpoint]:
         process = subprocess.Popen(command, stdout=out, stderr=out, env=os.environ | quiet)
     try:
         _wait(process, f"http://127.0.0.1:{port}/health", log)
-        yield Endpoint(f"http://127.0.0.1:{port}/v1", str(model), at_once)
+        yield Endpoint(f"http://127.0.0.1:{port}/v1", str(model))
     finally:
         process.terminate()
         try:

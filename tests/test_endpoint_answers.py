@@ -118,10 +118,13 @@ def test_a_server_that_always_says_the_same_is_refused(server: Server, drawn: An
     assert not server.about()
 
 
-def test_at_a_low_temperature_answers_may_be_the_same(server: Server, drawn: Any) -> None:
+@pytest.mark.parametrize(("temperature", "top_p"), [(0.1, 0.9), (1.4, 0.01)])
+def test_where_chance_has_little_room_answers_may_be_the_same(
+    temperature: float, top_p: float, server: Server, drawn: Any
+) -> None:
     server.behave = lambda body: sent(completion(["Once"] * body.get("n", 1)))
-    cold = Sampling(K, 0.1, 0.9, 16, 42)
-    assert texts(drawn(questions(2), cold)) == [["Once"] * K] * 2
+    sure = Sampling(K, temperature, top_p, 16, 42)
+    assert texts(drawn(questions(2), sure)) == [["Once"] * K] * 2
 
 
 def test_what_a_reply_lacks_is_asked_for_one_by_one(server: Server, drawn: Any) -> None:

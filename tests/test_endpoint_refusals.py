@@ -387,6 +387,7 @@ def test_the_only_model_of_a_server_needs_no_name(server: Server) -> None:
         (sent({"data": []}), "does not tell which models it has. Name one"),
         (sent({"data": [{"id": "\x1b[31m"}, {"id": 7}, 3, {"id": ""}]}), "does not tell"),
         (refused(404, "no"), "does not tell"),
+        (refused(500, "Internal Server Error"), "does not tell"),
         (refused(401, "no"), "does not take the key"),
     ],
 )

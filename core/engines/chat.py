@@ -18,6 +18,7 @@ from core.engines.refusals import (
     Answered,
     Declined,
     NotFound,
+    ServerFault,
     content,
     lasts,
     unknown,
@@ -39,6 +40,7 @@ class Patience:
 
     tries: int = 8
     slow_tries: int = 3  # of what takes `answer_s` each time
+    list_tries: int = 3  # of a list that may be done without
     first_s: float = 0.5
     most_s: float = 30.0
     asked_s: float = 120.0
@@ -102,7 +104,7 @@ class Chat:
         """
         try:
             found = await self._patiently("GET", "models", None)
-        except (NotFound, Declined):
+        except (NotFound, Declined, ServerFault):  # it answers, and keeps no such list
             return []
         return names(found)
 
@@ -120,7 +122,7 @@ class Chat:
                     return found if body is None else whole(found, self.at)
             except Again as again:
                 wait_s = self.patience.wait_s(attempt, again)
-                if wait_s is None:
+                if wait_s is None or (body is None and attempt >= self.patience.list_tries):
                     raise again.error from None
                 if again.after_s is not None:  # it speaks of all requests
                     later = asyncio.get_running_loop().time() + again.after_s

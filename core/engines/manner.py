@@ -22,7 +22,7 @@ FIELDS = ("max_tokens", "max_completion_tokens")  # that bound an answer
 SHORT: Messages = ({"role": "user", "content": "Say yes."},)
 OPEN: Messages = ({"role": "user", "content": "Begin a story that nobody has told before."},)
 LOOKED = 16  # tokens of such a beginning
-WARM = 0.5  # temperature from which two of them differ, if they are drawn at all
+WARM, WIDE = 0.5, 0.5  # temperature and top-p from which they differ, if they are drawn at all
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ async def manner(chat: Chat, sampling: Sampling) -> Manner:
         begun += await _ask(chat, one, OPEN, look, seed)
         if _differ(begun):
             return one
-    if sampling.temperature >= WARM and any(begun):
+    if sampling.temperature >= WARM and sampling.top_p >= WIDE and any(begun):
         what = "gives the same answer under every seed, so it does not sample"
         do = "Let it: transformers serve needs do_sample in the model's generation_config.json."
         raise EndpointError(chat.at.url, what, got=begun[0], do=do)
