@@ -13,6 +13,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from core.endpoints import Endpoint
+
 FloatN = NDArray[np.float64]  # (n,)
 IntN = NDArray[np.int64]  # (n,)
 MaskN = NDArray[np.bool_]  # (n,)
@@ -158,6 +160,7 @@ class RunSpec:
     `model` is a name for `core.models.resolve`; `device` and `dtype` may be "auto" and are
     settled before the run is keyed. `max_tokens` bounds prompt + response; longer samples
     are excluded with that reason. `query` names the query set, for methods that need one.
+    `answers` is a server that draws the answers in the model's place.
     """
 
     pool: str
@@ -168,6 +171,13 @@ class RunSpec:
     dtype: str = "auto"
     max_tokens: int = 4096
     query: str = ""
+    answers: Endpoint | None = None
+
+
+def spec_of(plain: Mapping[str, Any]) -> RunSpec:
+    """A spec from the plain values that a status file holds of it."""
+    answers = plain.get("answers")
+    return RunSpec(**{**plain, "answers": Endpoint(**answers) if answers else None})
 
 
 def content_hash(value: object, length: int = 20) -> str:

@@ -11,6 +11,7 @@ SFTLensError
 ├── RunError         a run cannot start, or is not there
 ├── StoreError       the DuckDB file is locked, damaged or of another schema
 ├── ManifestError    a manifest cannot be read or replayed
+├── EndpointError    a server that draws answers cannot be used
 └── HubError         an export cannot be sent to the hub
 """
 
@@ -92,6 +93,10 @@ class StoreError(SFTLensError):
 
 class ManifestError(SFTLensError):
     """A manifest cannot be read or replayed."""
+
+
+class EndpointError(SFTLensError):
+    """A server that draws answers cannot be used."""
 
 
 class HubError(SFTLensError):

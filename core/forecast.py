@@ -8,6 +8,7 @@ from core import config, kept_rates, models, runs, store, timings
 from core.disk import free_bytes, scoring
 from core.domain import RunSpec
 from core.engines.hardware import Precision, choose, fast_bf16
+from core.engines.line import named
 from core.errors import ModelError
 from core.estimates import Estimate, Rates, Stage, size
 from core.executors import Serial
@@ -84,6 +85,8 @@ def forecast(
     With `told`, rates that nobody measured yet are timed on the way; without, their seconds are
     None. `guess` counts tokens by characters. Nothing but rates is written.
 
+    A server of answers is asked for the name of its model, if it was not given.
+
     Raises: as `runs.execute`, and ModelError for a model that is not here yet.
     """
     methods = [build(spec.method, spec.params)] if spec.method else runs.chosen_for_all(spec)
@@ -95,6 +98,7 @@ def forecast(
         _check_here(spec.model if not model or spec.model == "fake" else model)
     quiet = Progress(quiet=True)
     work = Measuring(pool, query, spec.model, precision, spec.max_tokens, quiet, Serial())
+    work.answers = named(spec.answers) if spec.answers else None
     planner = Planner(work, source, guess, workers)
     parts = []
     for method, (_, own) in zip(methods, checked, strict=True):

@@ -55,8 +55,12 @@ def job_id(spec: RunSpec) -> str:
     Raises:
         MethodError: the method or a parameter is wrong.
     """
-    params = build(spec.method, spec.params).model_dump()
-    return content_hash(["job", asdict(spec) | {"params": params}], 12)
+    asked = asdict(spec) | {"params": build(spec.method, spec.params).model_dump()}
+    if spec.answers is None:  # jobs from before there were such servers keep their names
+        del asked["answers"]
+    else:
+        asked["answers"] = spec.answers.card()
+    return content_hash(["job", asked], 12)
 
 
 def every() -> list[Job]:

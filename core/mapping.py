@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from core import __version__, access, blocks, maps, store
 from core.domain import MaskN, Pool, content_hash
+from core.endpoints import of_card
 from core.engines.hardware import choose
 from core.errors import PoolError
 from core.executors import Executor, Serial
@@ -123,6 +124,7 @@ def _measured(
     device, _, dtype = str(run.card["precision"]).partition("-")
     model, max_tokens = run.card["model"], run.card["max_tokens"]
     work = Measuring(pool, None, model, choose(device, dtype), max_tokens, progress, executor)
+    work.answers = of_card(run.card)
     folder = work.measure(build(run.method, run.params).needs()[need]).folder
     column = next(c for c in ("gradient", "vector") if c in blocks.columns(folder))
     rows = blocks.gather(folder, pool.sample_ids, column)[column]

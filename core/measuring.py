@@ -14,13 +14,16 @@ from numpy.typing import NDArray
 
 from core import blocks, calibration, config, models, store
 from core.domain import Pool, Sample, WarmUp, content_hash, id_hash
-from core.engines import loader
+from core.endpoints import Endpoint
+from core.engines import endpoint, loader
+from core.engines.endpoint import EndpointEngine
 from core.engines.hardware import Precision
 from core.executors import Executor
+from core.executors.overlapped import Overlapped, enough
 from core.models import Checkpoint
 from core.offered import Arrays
 from core.progress import Progress
-from core.signals import Signal
+from core.signals import Answers, Signal
 from core.store import pools
 from core.warm_ups import Warmed
 
@@ -62,6 +65,7 @@ class Measuring:
     executor: Executor
     blocks_in: Path | None = None  # where parts are kept, the cache's own folder by default
     calibrate: Callable[..., Warmed] = calibration.calibrate  # a plan only foresees
+    answers: Endpoint | None = None  # a server that draws them, the model itself by default
     _bases: dict[str, Checkpoint] = field(default_factory=dict)
     _warmed: dict[tuple[Any, ...], Warmed] = field(default_factory=dict)
     _engine: tuple[tuple[str, Precision], loader.Loadable] | None = None
@@ -118,11 +122,14 @@ class Measuring:
     def ahead(self, signal: Signal, after: str = "") -> Ahead:
         """What `measure` would do; `after` names the folder of the signal that comes before."""
         checkpoint, extra = self.checkpoint(signal)
-        precision, pool = self.precision.of(signal.steady), self._samples(signal)
+        precision, pool = self._precision(signal), self._samples(signal)
         shaped_by = [signal.key(), checkpoint.key, precision.key, self.max_tokens]
         name = content_hash([*shaped_by, after] if after else shaped_by)
         folder = (self.blocks_in or config.folder("blocks")) / name
-        return Ahead(_title(signal), signal, pool, checkpoint, precision, folder, extra)
+        title = _title(signal)
+        if checkpoint.kind == "server":
+            title = f"answers by {checkpoint.name}"
+        return Ahead(title, signal, pool, checkpoint, precision, folder, extra)
 
     def _work(
         self,
@@ -133,14 +140,19 @@ class Measuring:
         todo: Sequence[str],
         name: str,
     ) -> None:
-        engine = self._loaded(checkpoint, self.precision.of(signal.steady))
+        engine = self._loaded(checkpoint, self._precision(signal))
         fetch = self.fetch(self._samples(signal))
         given = before.folder if before is not None else None
         task = blocks.Task(signal, engine, fetch, folder, self.max_tokens, given)
         planned, unit = blocks.planned(todo, signal, engine, fetch)
+        executor = self.executor
+        if isinstance(engine, EndpointEngine):  # the work is another machine's
+            executor = Overlapped(engine, enough(engine.at.at_once, signal.per_block))
         with self.progress.stage(f"measuring {name}", sum(b.work for b in planned), unit) as stage:
-            for block in self.executor.map(task, planned):
+            for block in executor.map(task, planned):
                 stage.advance(block.work)
+        if isinstance(engine, EndpointEngine):
+            self.progress.say(engine.told())
 
     def _samples(self, signal: Signal) -> Pool:
         if signal.on == "pool":
@@ -163,6 +175,8 @@ class Measuring:
         The order of step is the order of training. Asking for more checkpoints than the steps
         of a tiny training gives its last one again.
         """
+        if self._is_drawn(signal) and self.answers is not None:
+            return endpoint.checkpoint(self.answers), {}
         base = self.base(signal.model)
         if signal.warm_up is None:
             return base, {}
@@ -199,8 +213,20 @@ class Measuring:
             )
         return self._warmed[key]
 
+    def _is_drawn(self, signal: Signal) -> bool:
+        """Whether a server measures this."""
+        return self.answers is not None and isinstance(signal, Answers)
+
+    def _precision(self, signal: Signal) -> Precision:
+        """See `Precision.of`; a server has its own."""
+        if self._is_drawn(signal):
+            return endpoint.THERE
+        return self.precision.of(signal.steady)
+
     def _loaded(self, checkpoint: Checkpoint, precision: Precision) -> loader.Loadable:
         """The engine of a checkpoint; one is kept, so that two signals of a model load it once."""
+        if checkpoint.kind == "server" and self.answers is not None:
+            return EndpointEngine(self.answers)
         key = (checkpoint.key, precision)
         if self._engine is None or self._engine[0] != key:
             self._engine = (key, loader.load(checkpoint, precision))

@@ -50,8 +50,9 @@ class Checkpoint:
     """Weights and tokenizer on disk, and what identifies them.
 
     `key` changes whenever the weights do; `name` and `revision` are for people and manifests.
-    `folder` is empty where there are no weights: the fake engine. `kind` is causal, or sentence
-    for a sentence-transformers embedder. `adapter` is a safetensors file with LoRA weights on
+    `folder` is empty where there are no weights: the fake engine, or a server. `kind` is causal,
+    sentence for a sentence-transformers embedder, or server for one that draws answers (`name` is
+    its model, `revision` its address). `adapter` is a safetensors file with LoRA weights on
     top of those in `folder` (see `core.adapters`), empty for most.
     """
 
@@ -59,7 +60,7 @@ class Checkpoint:
     revision: str
     folder: str
     key: str
-    kind: Literal["causal", "sentence"] = "causal"
+    kind: Literal["causal", "sentence", "server"] = "causal"
     adapter: str = ""
 
     def card(self) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from core.workload import Reader, shown, trained, work
 
 SEEN = 1024  # samples that stand for all, at most
 ITEM = {"fp32": 4, "bf16": 2}  # bytes of a weight
+ANSWER_BYTES = 4.0  # of each token that an answer may have, where none were timed
 
 RatesOf = Callable[[Checkpoint, Precision, Sequence[str]], Rates | None]
 
@@ -82,12 +83,27 @@ class Planner:
         ahead = self.measuring.ahead(signal, after)
         if ahead.folder not in self._planned:
             self._planned.add(ahead.folder)
-            out.append(self._measuring(ahead, base))
+            there = ahead.checkpoint.kind == "server"
+            out.append(self._drawing(ahead) if there else self._measuring(ahead, base))
         return ahead.folder.name
 
-    def _measuring(self, ahead: Ahead, base: Checkpoint) -> Stage:
+    def _todo(self, ahead: Ahead) -> list[str]:
+        """The samples that no part holds."""
         held = set() if self.fresh else blocks.ids_on_disk(ahead.folder)
-        todo = [i for i in ahead.pool.sample_ids if i.encode() not in held]
+        return [i for i in ahead.pool.sample_ids if i.encode() not in held]
+
+    def _drawing(self, ahead: Ahead) -> Stage:
+        """Answers by a server, whose speed nobody knows beforehand."""
+        todo, n = self._todo(ahead), len(ahead.pool)
+        seen = self._some(ahead.pool, todo or ahead.pool.sample_ids[:1])
+        parts = footprint.n_parts(ahead.signal, len(todo), 0, 1)
+        shown_on = seen[: footprint.SHAPED]
+        kept = footprint.parts_bytes(ahead.signal, shown_on, len(todo), parts, 0, ANSWER_BYTES)
+        seconds = None if todo else 0.0
+        return Stage(f"measuring {ahead.name}", "samples", n, len(todo), seconds, kept)
+
+    def _measuring(self, ahead: Ahead, base: Checkpoint) -> Stage:
+        todo = self._todo(ahead)
         signal, n, precision = ahead.signal, len(ahead.pool), self.measuring.precision
         seen = self._some(ahead.pool, todo or ahead.pool.sample_ids[:1])
         by = self._reader(base, signal)
@@ -154,7 +170,7 @@ class Planner:
     ) -> int:
         if not n:
             return 0
-        text = None if not base.folder else rates.answer_bytes if rates else 4.0
+        text = None if not base.folder else rates.answer_bytes if rates else ANSWER_BYTES
         width = footprint.width(base.folder) if base.folder else FAKE_WIDTH
         shown_on = seen[: footprint.SHAPED]
         return footprint.parts_bytes(ahead.signal, shown_on, n, parts, width, text)

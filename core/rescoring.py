@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from core.domain import Scores
+from core.endpoints import of_card
 from core.errors import RunError
 from core.methods import build
 from core.store import runs as stored
@@ -30,4 +31,6 @@ def _again(run: stored.Run, params: Mapping[str, Any]) -> str:
         words.append(f"--query {query['name']}")
     if (model := run.card.get("model", "embedded")) not in ("embedded", ""):
         words.append(f"--model {model}")
+    if (answers := of_card(run.card)) is not None:
+        words.append(f"--answers-endpoint {answers.url} --answers-model {answers.model}")
     return " ".join([*words, *(f"--set {k}={v}" for k, v in params.items())])

@@ -10,12 +10,15 @@ import numpy as np
 from core import __version__, access, config, files, jobs, places, store, warm_ups
 from core.disk import check_room
 from core.domain import Pool, RunSpec, content_hash
+from core.engines.endpoint import checkpoint as endpoint_checkpoint
 from core.engines.hardware import choose
+from core.engines.line import named
 from core.errors import MethodError, PoolError, SFTLensError
 from core.executors import Executor, Serial
 from core.measuring import COMMON, Measuring
 from core.methods import Method, WarmUpFields, build, catalogue
 from core.progress import Progress, duration
+from core.signals import draws
 from core.store import pools
 from core.store import runs as stored
 
@@ -41,6 +44,7 @@ def execute(
         MethodError: the method or a parameter is wrong.
         ModelError: the model cannot be loaded or calibrated.
         RunError: another process is scoring this pool.
+        EndpointError: the server of answers cannot be used.
     """
     method = build(spec.method, spec.params)
     pool, query = scorable(spec, method)
@@ -82,7 +86,9 @@ def execute_all(
     with jobs.alone(spec, ""):
         for method in methods:
             query = spec.query if method.needs_query() else ""
-            own = replace(spec, method=method.name, params=method.model_dump(), query=query)
+            answers = spec.answers if draws(method.needs()) else None
+            params = method.model_dump()
+            own = replace(spec, method=method.name, params=params, query=query, answers=answers)
             yield execute(own, progress, executor)
 
 
@@ -113,7 +119,13 @@ def chosen_for_all(spec: RunSpec) -> list[Method]:
 
 
 def scorable(spec: RunSpec, method: Method) -> tuple[Pool, Pool | None]:
-    """The pool and the query set of a spec, if they are what the method needs."""
+    """The pool and the query set of a spec, if they are what the method needs.
+
+    Raises: as `execute`.
+    """
+    if spec.answers and spec.method and not draws(method.needs()):
+        what, do = "draws no answers", "Leave out --answers-endpoint."
+        raise MethodError(method.name, what, do=do)
     if not method.measures:
         do = f"Import them: {stored.how(spec.pool, method.name)}."
         raise MethodError(method.name, "these scores come from a file", do=do)
@@ -147,6 +159,7 @@ def _execute(
     began = time.monotonic()
     precision = choose(spec.device, spec.dtype)
     measuring = Measuring(pool, query, spec.model, precision, spec.max_tokens, progress, executor)
+    measuring.answers = named(spec.answers) if spec.answers else None
     run_id = key_of(spec, method, pool, query, measuring)
     with store.connect() as con:
         known = stored.get_run(con, run_id)
@@ -169,6 +182,8 @@ def _execute(
         "max_tokens": spec.max_tokens,
         "versions": versions(),
     }
+    if measuring.answers is not None:
+        card["answers"] = measuring.answers.card()
     n_scored = int(np.isfinite(scores.value).sum())
     run = stored.Run(
         run_id,
@@ -196,6 +211,9 @@ def key_of(
         name: [signal.key(), asdict(signal.warm_up) if signal.warm_up else None, signal.step]
         for name, signal in method.needs().items()
     }
+    drawn_by = []  # no part of a key where the model itself draws, or nobody does
+    if measuring.answers is not None and draws(method.needs()):
+        drawn_by = [endpoint_checkpoint(measuring.answers).key]
     # the run's own model counts the tokens, whichever else measures
     models_used = {"", *(signal.model for signal in method.needs().values())}
     return content_hash(
@@ -212,6 +230,7 @@ def key_of(
             spec.max_tokens,
             warm_ups.VERSION,
             needs,
+            *drawn_by,
         ]
     )
 
@@ -252,6 +271,10 @@ def launch(spec: RunSpec) -> str:
     # fmt: on
     if spec.query:
         command += ["--query", spec.query]
+    if spec.answers:
+        at = spec.answers
+        command += ["--answers-endpoint", at.url, "--answers-concurrency", str(at.at_once)]
+        command += ["--answers-model", at.model] if at.model else []
     for name, value in spec.params.items():
         command += ["--set", f"{name}={value}"]
     starting = {"state": "running", "message": "starting", "spec": asdict(spec), "at": time.time()}

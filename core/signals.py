@@ -194,3 +194,8 @@ class Gradient(Signal):
 
 
 Needs = Mapping[str, Signal]
+
+
+def draws(needs: Needs) -> bool:
+    """Whether answers are among what is measured."""
+    return any(isinstance(signal, Answers) for signal in needs.values())

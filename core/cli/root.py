@@ -90,6 +90,30 @@ def short(text: str, width: int = 92) -> str:
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
+def answers_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that name a server which draws answers."""
+    where = click.option(
+        "--answers-endpoint",
+        metavar="URL",
+        help="Let an OpenAI-compatible server draw the answers; a key for it goes into"
+        " SFTLENS_ANSWERS_KEY.",
+    )
+    which = click.option(
+        "--answers-model",
+        default="",
+        metavar="NAME",
+        help="The model to ask it for (default: the only one it has).",
+    )
+    at_once = click.option(
+        "--answers-concurrency",
+        type=int,
+        default=8,
+        show_default=True,
+        help="Requests it is sent at once.",
+    )
+    return where(which(at_once(command)))
+
+
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say which model runs where."""
     where = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda[:N].")

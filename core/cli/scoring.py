@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from core.cli.root import (
+    answers_options,
     cli,
     echo,
     executor_options,
@@ -71,6 +72,7 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--query", default="", help="The query set, for methods that need one.")
 @click.option("--dry-run", is_flag=True, help="Tell time and disk; measure and train nothing.")
 @_run_options
+@answers_options
 @executor_options
 def score(
     pool: str,
@@ -81,6 +83,9 @@ def score(
     executor: Any,
     workers: int | None,
     ray_address: str | None,
+    answers_endpoint: str | None,
+    answers_model: str,
+    answers_concurrency: int,
     **options: Any,
 ) -> None:
     """Score POOL with METHOD. Goes on where a stopped run was; the same again is free."""
@@ -89,7 +94,8 @@ def score(
 
     if bool(method) == every:
         raise click.UsageError("Give a METHOD, or --all.")
-    spec = RunSpec(pool, method or "", pairs(params, "--set"), **options)
+    server = _server(answers_endpoint, answers_model, answers_concurrency)
+    spec = RunSpec(pool, method or "", pairs(params, "--set"), **options, answers=server)
     if dry_run:
         _foretold(spec, executor, workers)
         return
@@ -99,6 +105,15 @@ def score(
             return
         _told(runs.execute(spec, progress(), opened))
     echo(f"next: sftlens select {pool} --method {method} --budget 10% --out DIR")
+
+
+def _server(url: str | None, model: str, at_once: int) -> Any:
+    """The server that draws the answers, None without one."""
+    from core.endpoints import Endpoint
+
+    if url is None and model:
+        raise click.UsageError("--answers-model needs --answers-endpoint URL.")
+    return None if url is None else Endpoint(url, model, at_once)
 
 
 def _score_all(spec: Any, executor: Any) -> None:

@@ -124,7 +124,8 @@ class Engine(Protocol):
 
         Returns arrays: `text` (b, k) UTF-8 bytes, stripped, without special tokens; `n_tokens`
         (b, k) sampled tokens, the end token counted; `ended` (b, k) whether an end token came;
-        `over_long` (b,): the prompt and `max_new_tokens` do not fit, all k answers are empty.
+        `over_long` (b,): the prompt and `max_new_tokens` do not fit, all k answers are empty. A
+        server adds `refused` (b,): it would not answer, all k answers are empty.
         """
         ...
 

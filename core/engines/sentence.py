@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, Literal, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.domain import IntN, Sample
-from core.engines import Pooling, Sampling, Sketch, Text, Wording
+from core.engines import Pooling, Text
 from core.engines.hardware import Precision
+from core.engines.limited import Limited
 from core.errors import ModelError
 from core.models import Checkpoint, QuietTransformers
 from core.templates import Template
@@ -19,17 +20,19 @@ BLOCK_TOKENS = {"cpu": 16_384, "cuda": 1_048_576}
 ASK = "Which training examples teach what this task asks for?"  # before a query
 
 
-class SentenceEngine:
+class SentenceEngine(Limited):
     """A sentence embedder. See `core.engines.Engine`.
 
     It always runs in float32, whatever the precision says: such models are small, and a
     near-duplicate is told by the third digit of a cosine.
     """
 
+    kind = "a sentence embedder"
+
     def __init__(self, checkpoint: Checkpoint, precision: Precision) -> None:
         self.checkpoint, self.precision = checkpoint, precision
-        kind = precision.device.split(":")[0]
-        self.batch, self.block_tokens = BATCH[kind], BLOCK_TOKENS[kind]
+        device = precision.device.split(":")[0]
+        self.batch, self.block_tokens = BATCH[device], BLOCK_TOKENS[device]
 
     @property
     def batch_tokens(self) -> int:
@@ -96,63 +99,6 @@ class SentenceEngine:
         )[: len(texts)]
         vector[empty] = 0
         return {"vector": vector, "empty": empty}
-
-    def token_stats(
-        self, samples: Sequence[Sample], template: Template, max_tokens: int
-    ) -> dict[str, NDArray[Any]]:
-        """Not for an embedder: raises ModelError."""
-        self._cannot("give the likelihood of a response")
-
-    def token_heat(
-        self, sample: Sample, template: Template, max_tokens: int
-    ) -> dict[str, NDArray[Any]]:
-        """Not for an embedder: raises ModelError."""
-        self._cannot("give the likelihood of a response")
-
-    def response_lengths(self, samples: Sequence[Sample], template: Template) -> IntN:
-        """Not for an embedder: raises ModelError."""
-        self._cannot("tell a response from its prompt")
-
-    def answer_token(
-        self, samples: Sequence[Sample], wording: Wording, max_tokens: int
-    ) -> dict[str, NDArray[Any]]:
-        """Not for an embedder: raises ModelError."""
-        self._cannot("answer")
-
-    def answers(
-        self, samples: Sequence[Sample], sampling: Sampling, max_tokens: int
-    ) -> dict[str, NDArray[Any]]:
-        """Not for an embedder: raises ModelError."""
-        self._cannot("answer")
-
-    def answer_vectors(
-        self,
-        samples: Sequence[Sample],
-        texts: NDArray[Any],
-        pooling: Pooling,
-        span: Literal["answer", "full"],
-        max_tokens: int,
-    ) -> dict[str, NDArray[Any]]:
-        """Not for an embedder: raises ModelError."""
-        self._cannot("read an answer after its instruction")
-
-    def gradients(
-        self,
-        samples: Sequence[Sample],
-        template: Template,
-        sketch: Sketch,
-        adam: bool,
-        max_tokens: int,
-    ) -> dict[str, NDArray[Any]]:
-        """Not for an embedder: raises ModelError."""
-        self._cannot("give gradients of a response")
-
-    def _cannot(self, what: str) -> NoReturn:
-        raise ModelError(
-            self.checkpoint.name,
-            f"is a sentence embedder, it cannot {what}",
-            do="Choose a language model, e.g. embedded.",
-        )
 
 
 def _wording(sample: Sample, text: Text) -> str:

@@ -26,6 +26,7 @@ from core.methods.spread import EPS, dispersion_anisotropy, spectrum
 from core.signals import Answers, AnswerVectors, Embedding, Signal
 
 LAYERS = {"-4,-3,-2": (-4, -3, -2), "-4,-3,-2,-1": (-4, -3, -2, -1), "-2": (-2,), "-1": (-1,)}
+REFUSED = "answers_refused"  # told by a server of answers alone
 SHOWN = (  # what `reduce` gives and charts show
     *("eigenvalues", "spectral_entropy", "top_share", "mean_cosine", "eigenvalue_ratio"),
     *("instability", "n_answers", "answer_tokens", "answers_ended"),
@@ -100,6 +101,7 @@ class AnswerDivergence(Method):
             "answer_tokens": n_tokens.mean(1),
             "answers_ended": np.asarray(x["answers_ended"], np.float64).mean(1),
             "over_long": np.asarray(x["answers_over_long"], bool),
+            **({"refused": np.asarray(x[REFUSED], bool)} if REFUSED in x else {}),
             "cosines": gram.reshape(len(gram), gram.shape[1] ** 2).astype(np.float32),
             "bin": instruction_bins(x["instructions_vector"], x["id_hash"], self.bins, self.seed),
         }
@@ -107,9 +109,12 @@ class AnswerDivergence(Method):
     def score(self, x: Arrays) -> Scores:
         """Value = (1 - weight) D + weight I (higher is chosen earlier), group = bin."""
         n_answers = np.asarray(x["n_answers"], np.int64)
-        over_long = np.asarray(x["over_long"], bool)
-        few = (n_answers < self.min_answers) & ~over_long
-        usable = ~(over_long | few)
+        gone = {"longer than the token limit": np.asarray(x["over_long"], bool)}
+        if "refused" in x:
+            gone["refused by the server"] = np.asarray(x["refused"], bool)
+        unasked = np.logical_or.reduce(list(gone.values()))
+        few = (n_answers < self.min_answers) & ~unasked
+        usable = ~(unasked | few)
         d, i = dispersion_anisotropy(np.asarray(x["eigenvalues"], np.float64), n_answers)
         parts = [mixed(part, usable, self.mixing) for part in (d, i)]
         value = (1 - self.weight) * parts[0] + self.weight * parts[1]
@@ -117,7 +122,7 @@ class AnswerDivergence(Method):
             np.where(usable, value, np.nan),
             group=np.asarray(x["bin"], np.int64),
             excluded={
-                "longer than the token limit": over_long,
+                **gone,
                 "fewer answers with content than min_answers": few,
             },
             diagnostics={"dispersion": d, "anisotropy": i}

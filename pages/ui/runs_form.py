@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import streamlit as st
 
-from core.domain import RunSpec
+from core.domain import RunSpec, spec_of
 from core.errors import SFTLensError
 from core.jobs import Job
 from core.methods import build, catalogue
@@ -56,7 +56,7 @@ def _job(job: Job) -> None:
                     key=f"runs_again_{job.job_id}",
                     icon=":material/play_arrow:",
                     on_click=_start,
-                    args=(RunSpec(**spec),),
+                    args=(spec_of(spec),),
                     **rights.lock("score"),
                 )
         if job.state == "running" and job.facts.get("total"):
