@@ -110,7 +110,9 @@ def columns(folder: Path) -> list[str]:
 
 def missing(folder: Path, ids: Iterable[str]) -> list[str]:
     """The ids that no part holds, in order. Reads every part whole, so that damage shows."""
-    held = set(read_parts(folder).get("ids", np.array([], np.bytes_)).tolist())
+    held: set[bytes] = set()
+    for path in _paths(folder):  # one after the other: all arrays are more than memory holds
+        held.update(read_parts(folder, paths=[path]).get("ids", np.array([], np.bytes_)).tolist())
     return [sample_id for sample_id in ids if sample_id.encode() not in held]
 
 
@@ -124,7 +126,7 @@ def planned(
     lengths = lengths_of(ids, signal, engine, fetch)
     if not (size := signal.per_block):
         return plan(ids, lengths, engine.block_tokens), "tokens"
-    by_length = [i for block in plan(ids, lengths, 1) for i in block.ids]
+    by_length = [ids[row] for row in _longest_first(ids, lengths)]
     chunks = [by_length[k : k + size] for k in range(0, len(ids), size)]
     return [Block(tuple(chunk), len(chunk)) for chunk in chunks], "samples"
 
@@ -137,7 +139,7 @@ def plan(ids: Sequence[str], lengths: IntN, block_tokens: int) -> list[Block]:
     """
     blocks: list[Block] = []
     start = 0
-    order = np.lexsort((np.asarray(ids, dtype=np.str_), -lengths)).tolist()
+    order = _longest_first(ids, lengths)
     total = 0
     for end, row in enumerate(order, start=1):
         total += int(lengths[row])
@@ -145,6 +147,12 @@ def plan(ids: Sequence[str], lengths: IntN, block_tokens: int) -> list[Block]:
             blocks.append(Block(tuple(ids[i] for i in order[start:end]), total))
             start, total = end, 0
     return blocks
+
+
+def _longest_first(ids: Sequence[str], lengths: IntN) -> list[int]:
+    """Rows by length, and by id where lengths are equal."""
+    found: list[int] = np.lexsort((np.asarray(ids, dtype=np.str_), -lengths)).tolist()
+    return found
 
 
 def lengths_of(ids: Sequence[str], signal: Signal, engine: Engine, fetch: Fetch) -> IntN:
@@ -169,10 +177,48 @@ def ids_on_disk(folder: Path) -> set[bytes]:
 def gather(folder: Path, ids: Sequence[str], column: str = "") -> Parts:
     """The arrays of these samples, (n, ...), in the order of `ids`; one alone if it is named.
 
+    A part is in memory at a time, beside what is gathered. Of a sample in two parts the first
+    one's numbers are taken.
+
     Raises:
         RunError: a sample has no part, e.g. because one was deleted or damaged meanwhile.
     """
-    return _in_order(folder, read_parts(folder, column), ids)
+    asked = np.array(ids, dtype=np.bytes_)
+    wanted, row, again = np.unique(asked, return_index=True, return_inverse=True)
+    once = len(wanted) == len(ids)
+    row = row if once else np.arange(len(wanted))
+    lacks, out = np.ones(len(wanted), bool), Parts()
+    for path in _paths(folder):
+        part = read_parts(folder, column, [path])
+        held = part.pop("ids", np.array([], np.bytes_))
+        found, places = _new(held, wanted, lacks)
+        for name, array in part.items():
+            out[name] = _room(out.get(name), array, len(wanted))
+            out[name][row[places]] = array[found]
+        lacks[places] = False
+    if lacks.any():
+        raise _gone(folder)
+    return out if once else {name: array[again] for name, array in out.items()}
+
+
+def _new(held: NDArray[Any], wanted: NDArray[Any], lacks: NDArray[np.bool_]) -> tuple[IntN, IntN]:
+    """Rows of a part that are wanted and lacking, and their places among the sorted `wanted`."""
+    names, first = np.unique(held, return_index=True)
+    at = np.searchsorted(wanted, names)
+    there = at < len(wanted)
+    there[there] = (wanted[at[there]] == names[there]) & lacks[at[there]]
+    return first[there], at[there]
+
+
+def _room(held: NDArray[Any] | None, array: NDArray[Any], n: int) -> NDArray[Any]:
+    """Room for n rows like these, with what is held already; texts of a part may be longer."""
+    if held is None:
+        return np.empty((n, *array.shape[1:]), array.dtype)
+    return held.astype(np.promote_types(held.dtype, array.dtype), copy=False)
+
+
+def _gone(folder: Path) -> RunError:
+    return RunError(folder, "measured parts have gone", do="Run the same command again.")
 
 
 def gather_few(folder: Path, ids: Sequence[str]) -> Parts:
@@ -214,5 +260,5 @@ def _in_order(folder: Path, parts: Parts, ids: Sequence[str]) -> Parts:
     there = at < len(held)
     at = order[at[there]]
     if not there.all() or not np.array_equal(held[at], wanted):
-        raise RunError(folder, "measured parts have gone", do="Run the same command again.")
+        raise _gone(folder)
     return {name: array[at] for name, array in parts.items()}

@@ -11,17 +11,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from core import access, companions, files, links, store
+from core import access, companions, files, links
 from core.errors import ManifestError
+from core.fetching import in_order
 from core.manifest import manifest, seeds
 from core.recipe import Recipe
 from core.rules import Range
 from core.selection import Selection, select
-from core.store import pools
 from core.trainer_shapes import SHAPES, Shape, alternates, loses_turn, schema
 
 FileKind = Literal["jsonl", "parquet"]
-CHUNK = 2048  # samples in memory at a time
+CHUNK = 2048  # records of a row group
 
 
 @dataclass(frozen=True)
@@ -140,20 +140,15 @@ def _spelled(recipe: Recipe) -> list[str]:
 def _records(
     selection: Selection, layout: Layout, rows: Sequence[int], seen: _Seen
 ) -> Iterator[dict[str, Any]]:
-    """Records of these rows in the layout's shape, a chunk of texts in memory at a time."""
-    for start in range(0, len(rows), CHUNK):
-        chunk = rows[start : start + CHUNK]
-        with store.connect() as con:
-            samples = pools.read_samples(
-                con, selection.run.pool, list(selection.ids[np.array(chunk)])
-            )
-        for row, sample in zip(chunk, samples, strict=True):
-            if loses_turn(sample, layout.shape):
-                seen.notes["user turn after the last answer left out"] += 1
-            record = SHAPES[layout.shape](sample)
-            seen.columns.update(record)
-            seen.uneven += not alternates(sample)
-            yield record | (_score_columns(selection, row) if layout.scores else {})
+    """Records of these rows in the layout's shape, a window of texts in memory at a time."""
+    found = in_order(selection.run.pool, np.asarray(rows, np.int64))
+    for row, sample in zip(rows, found, strict=True):
+        if loses_turn(sample, layout.shape):
+            seen.notes["user turn after the last answer left out"] += 1
+        record = SHAPES[layout.shape](sample)
+        seen.columns.update(record)
+        seen.uneven += not alternates(sample)
+        yield record | (_score_columns(selection, row) if layout.scores else {})
 
 
 def _score_columns(selection: Selection, row: int) -> dict[str, Any]:

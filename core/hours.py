@@ -24,10 +24,10 @@ LIKE = f"{N:,} samples like the demo's"
 class OfCorpus(Measuring):
     """Plans on samples that are in no store: those of the corpus, over and over."""
 
-    def fetch(self, pool: Pool) -> blocks.Fetch:
+    def fetch(self, pool: Pool, order: Sequence[str] = ()) -> blocks.Fetch:
         """See `Measuring.fetch`."""
         if pool.name != LIKE:
-            return super().fetch(pool)
+            return super().fetch(pool, order)
         named = {s.sample_id: s for s in corpus()}
         return lambda ids: [named[i.partition("-")[0]] for i in ids]
 

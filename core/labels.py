@@ -1,7 +1,8 @@
 """Clusters of vectors, and the words that set each cluster's texts apart."""
 
 import warnings
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ def by_size(group: NDArray[Any]) -> IntN:
     return number[inverse]
 
 
-def label(texts: Sequence[str], group: IntN, n_terms: int = 3) -> list[str]:
+def label(texts: Iterable[str], group: IntN, n_terms: int = 3) -> list[str]:
     """A label for each cluster 0..c-1, e.g. "train, speed, hours"; empty without any word.
 
     c-TF-IDF (Grootendorst, BERTopic, arXiv 2203.05794): the texts of a cluster are one document,
@@ -61,24 +62,27 @@ def label(texts: Sequence[str], group: IntN, n_terms: int = 3) -> list[str]:
     return labels
 
 
-def term_weights(texts: Sequence[str], group: IntN) -> tuple[list[str], NDArray[np.float64]]:
-    """The terms in alphabetical order, and their c-TF-IDF in each cluster (c, terms)."""
-    from scipy.sparse import csr_array
+def term_weights(texts: Iterable[str], group: IntN) -> tuple[list[str], NDArray[np.float64]]:
+    """The terms in alphabetical order, and their c-TF-IDF in each cluster (c, terms).
+
+    Texts are read one after the other; memory is taken by the words that there are.
+    """
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, CountVectorizer
 
-    inside = np.flatnonzero(group >= 0).tolist()
-    n_groups = int(group.max(initial=-1)) + 1
-    reader = CountVectorizer(stop_words=sorted(ENGLISH_STOP_WORDS | ALSO), token_pattern=WORD)
-    try:
-        counts = reader.fit_transform([texts[i] for i in inside])
-    except ValueError:  # no word in any text
-        return [], np.zeros((n_groups, 0))
-    ones = np.ones(len(inside))
-    member = csr_array(
-        (ones, (group[inside], np.arange(len(inside)))), shape=(n_groups, len(inside))
-    )
-    frequency = np.asarray((member @ counts).todense(), np.float64)  # (c, terms)
+    stop = sorted(ENGLISH_STOP_WORDS | ALSO)
+    words_of = CountVectorizer(stop_words=stop, token_pattern=WORD).build_analyzer()
+    counts = [Counter[str]() for _ in range(int(group.max(initial=-1)) + 1)]
+    for text, number in zip(texts, group.tolist(), strict=True):
+        if number >= 0:
+            counts[number].update(words_of(text))
+    terms = sorted(set[str]().union(*counts))
+    place = {term: k for k, term in enumerate(terms)}
+    frequency = np.zeros((len(counts), len(terms)))  # (c, terms)
+    for row, of_cluster in zip(frequency, counts, strict=True):
+        for term, count in of_cluster.items():
+            row[place[term]] = count
+    if not terms:  # no word in any text
+        return [], frequency
     words = frequency.sum(axis=1, keepdims=True)
     share = frequency / np.maximum(words, 1)
-    weight = share * np.log1p(words.mean() / frequency.sum(axis=0))
-    return reader.get_feature_names_out().tolist(), weight
+    return terms, share * np.log1p(words.mean() / frequency.sum(axis=0))

@@ -1,19 +1,20 @@
 """The one way to map a pool. The CLI, the app and the demo all end in `make` or `make_from`."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core import __version__, access, blocks, maps, store
+from core import __version__, access, blocks, cells, maps, store
 from core.domain import MaskN, Pool, content_hash
 from core.endpoints import of_card
 from core.engines.hardware import choose
 from core.errors import PoolError
 from core.executors import Executor, Serial
+from core.fetching import in_order
 from core.labels import MOST
 from core.measuring import Measuring
 from core.methods import build
@@ -28,7 +29,6 @@ from core.store.runs import Run
 INSTRUCTIONS = Embedding(model="minilm", checkpoint="embedder", text="instruction")
 MAX_TOKENS = 4096  # embedders cut at their own limit
 RUNS: dict[Of, str] = {"gradients": "gradient_similarity", "answers": "answer_divergence"}
-FETCH = 4096  # samples read at a time
 
 
 @access.acts("map", lambda name, of="instructions", *_, **__: f"{name} {of}")
@@ -157,7 +157,7 @@ def make_from(
     progress = progress or Progress(quiet=True)
     progress.say(f"mapping {of} of {len(pool):,} samples")
     began = time.monotonic()
-    made = maps.build_map(pool.sample_ids, _texts(pool), vectors, usable, seed)
+    made = maps.build_map(pool.sample_ids, _Instructions(pool), vectors, usable, seed)
     row = StoredMap(
         key,
         pool.name,
@@ -178,17 +178,19 @@ def make_from(
 def map_id(pool: Pool, of: Of, seed: int, source: Mapping[str, Any]) -> str:
     """Hash of everything that shapes a map."""
     what = ["map", maps.VERSION, pool.name, pool.fingerprint, of, seed, dict(source)]
-    return content_hash([*what, parameters()])
+    nearby = [cells.VERSION] if len(pool) > maps.FITTED else []
+    return content_hash([*what, parameters(), *nearby])
 
 
-def _texts(pool: Pool) -> list[str]:
-    """The instructions of a pool, `input` included, a few samples in memory at a time."""
-    texts: list[str] = []
-    for start in range(0, len(pool), FETCH):
-        with store.connect() as con:
-            some = pools.read_samples(con, pool.name, pool.sample_ids[start : start + FETCH])
-        texts += [next((t.content for t in s.turns if t.role == "user"), "") for s in some]
-    return texts
+@dataclass(frozen=True)
+class _Instructions:
+    """The instructions of a pool, `input` included, read anew each time they are gone through."""
+
+    pool: Pool
+
+    def __iter__(self) -> Iterator[str]:
+        for sample in in_order(self.pool.name, np.arange(len(self.pool))):
+            yield next((t.content for t in sample.turns if t.role == "user"), "")
 
 
 def parameters() -> dict[str, Any]:

@@ -5,14 +5,14 @@ of a pool changes nothing but the order of the rows.
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core import minhash
+from core import cells, minhash
 from core.compiled import prepare
 from core.domain import IntN, MaskN
 from core.labels import cluster, label
@@ -29,6 +29,10 @@ MOVES = 1_000_000  # rows times passes, about
 FITTED = 100_000  # rows that UMAP places itself; of more, a sample
 SAMPLE = 50_000
 ANCHORS = 5  # placed rows that say where another one goes
+NOTE = (
+    "UMAP placed {:,} samples; the others stand beside their nearest of them. Neighbours and"
+    " near-duplicates were sought nearby: a few may be missing"
+)
 FEWEST = 5  # rows below this have no neighbourhood to unfold
 
 Float32 = NDArray[np.float32]
@@ -55,35 +59,55 @@ class Map:
 
 
 def build_map(
-    ids: Sequence[str], texts: Sequence[str], vectors: NDArray[Any], usable: MaskN, seed: int
+    ids: Sequence[str], texts: Iterable[str], vectors: NDArray[Any], usable: MaskN, seed: int
 ) -> Map:
     """Make the map of n samples from their vectors (n, d) and their instructions.
 
     `usable` (n,): rows with a vector. The others, and those whose vector is zero or not finite,
-    have no place, cluster or neighbours; their texts may still be near-duplicates.
+    have no place, cluster or neighbours; their texts may still be near-duplicates. `texts` are
+    gone through twice; above `FITTED` samples they are never all in memory.
     """
     n = len(ids)
     usable = usable & np.isfinite(vectors).all(axis=1) & np.any(vectors, axis=1)
     by_id = np.array(sorted(range(n), key=ids.__getitem__), np.int64)
     rows = by_id[usable[by_id]]
-    mine = np.asarray(vectors)[rows].astype(np.float32)
-    near, cosine = nearest(mine, max(NEIGHBOURS, UMAP["n_neighbors"] - 1))
-    placed, note = project(mine, seed, (near, cosine))
+    mine = np.asarray(vectors)[rows].astype(np.float32, copy=False)
+    among, alike = _near(mine, seed)
+    placed, note = project(mine, seed, among)
     coordinates = np.full((n, 2), np.nan, np.float32)
     coordinates[rows] = placed
     group = np.full(n, -1, np.int64)
     group[rows] = cluster(mine, seed)
-    near, cosine = near[:, :NEIGHBOURS], cosine[:, :NEIGHBOURS]
+    near, cosine = (column[:, :NEIGHBOURS] for column in among)
     neighbours = np.full((n, NEIGHBOURS), -1, np.int32)
     neighbours[rows] = np.where(near >= 0, rows[near] if len(rows) else near, -1)
     cosines = np.full((n, NEIGHBOURS), np.nan, np.float32)
     cosines[rows] = cosine
     duplicates = {
-        "cosine": _in_pool(links(mine, FLOORS["cosine"]), rows),
-        "minhash": _in_pool(minhash.links([texts[i] for i in by_id], FLOORS["minhash"]), by_id),
+        "cosine": _in_pool(alike, rows),
+        "minhash": _in_pool(_worded_alike(texts, by_id), by_id),
     }
-    labels = tuple(label([texts[i] for i in rows], group[rows]))
+    labels = tuple(label(texts, group))
     return Map(coordinates, group, labels, neighbours, cosines, duplicates, note)
+
+
+def _near(mine: Float32, seed: int) -> tuple[Neighbours, Links]:
+    """The nearest of each row and the near-duplicates; exact while all can be compared."""
+    k = max(NEIGHBOURS, UMAP["n_neighbors"] - 1)
+    if len(mine) > FITTED:
+        among = cells.nearby(mine, k, seed)
+        return among, cells.links_of(among, FLOORS["cosine"])
+    return nearest(mine, k), links(mine, FLOORS["cosine"])
+
+
+def _worded_alike(texts: Iterable[str], by_id: IntN) -> Links:
+    """Near-duplicates of the texts, as links between places in `by_id`."""
+    if len(by_id) > FITTED:
+        place = np.empty(len(by_id), np.int64)
+        place[by_id] = np.arange(len(by_id))
+        return minhash.rough_links(texts, place, FLOORS["minhash"])
+    held = list(texts)
+    return minhash.links([held[i] for i in by_id], FLOORS["minhash"])
 
 
 def _in_pool(found: Links, rows: IntN) -> Links:
@@ -154,12 +178,14 @@ def _beside(vectors: NDArray[Any], sample: IntN, seed: int) -> tuple[Float32, st
     out = np.empty((len(vectors), 2), np.float32)
     out[sample], _ = project(vectors[sample], seed)
     rest = np.setdiff1d(np.arange(len(vectors)), sample)
-    near, cosine = nearest(vectors[rest], ANCHORS, among=vectors[sample])
-    weight = 1 / (1 - cosine + 1e-6)
-    weight /= weight.sum(axis=1, keepdims=True)
-    out[rest] = np.einsum("rk,rkc->rc", weight, out[sample][near])
-    note = f"UMAP placed {len(sample):,} samples; the others stand beside their nearest of them"
-    return out, note
+    anchors, placed = vectors[sample], out[sample]
+    for start in range(0, len(rest), cells.CHUNK):
+        some = rest[start : start + cells.CHUNK]
+        near, cosine = nearest(vectors[some], ANCHORS, among=anchors)
+        weight = 1 / (1 - cosine + 1e-6)
+        weight /= weight.sum(axis=1, keepdims=True)
+        out[some] = np.einsum("rk,rkc->rc", weight, placed[near])
+    return out, NOTE.format(len(sample))
 
 
 def _loaded() -> Any:

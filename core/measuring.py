@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core import blocks, calibration, config, models, store
-from core.domain import Pool, Sample, WarmUp, content_hash, id_hash
+from core.domain import Pool, WarmUp, content_hash, id_hash
 from core.endpoints import Endpoint
 from core.engines import endpoint, loader
 from core.engines.endpoint import EndpointEngine
 from core.engines.hardware import Precision
 from core.executors import Executor
 from core.executors.overlapped import Overlapped, enough
+from core.fetching import Texts
 from core.models import Checkpoint
 from core.offered import Arrays
 from core.progress import Progress
@@ -98,8 +99,8 @@ class Measuring:
 
     def _response_tokens(self) -> NDArray[Any]:
         """Response tokens of each sample under the run's own model, (n,); no weights are read."""
-        engine, fetch = self._loaded(self.base(), self.precision), self.fetch(self.pool)
         ids = self.pool.sample_ids
+        engine, fetch = self._loaded(self.base(), self.precision), self.fetch(self.pool, ids)
         chunks = [ids[k : k + blocks.PLAN_CHUNK] for k in range(0, len(ids), blocks.PLAN_CHUNK)]
         counts = [engine.response_lengths(fetch(chunk), "chat") for chunk in chunks]
         return np.concatenate(counts)
@@ -141,10 +142,11 @@ class Measuring:
         name: str,
     ) -> None:
         engine = self._loaded(checkpoint, self._precision(signal))
-        fetch = self.fetch(self._samples(signal))
+        pool = self._samples(signal)
+        planned, unit = blocks.planned(todo, signal, engine, self.fetch(pool, todo))
+        fetch = self.fetch(pool, [i for block in planned for i in block.ids])
         given = before.folder if before is not None else None
         task = blocks.Task(signal, engine, fetch, folder, self.max_tokens, given)
-        planned, unit = blocks.planned(todo, signal, engine, fetch)
         executor = self.executor
         if isinstance(engine, EndpointEngine):  # the work is another machine's
             executor = Overlapped(engine, enough(engine.at.at_once, signal.per_block))
@@ -160,14 +162,9 @@ class Measuring:
         assert self.query is not None, "checked before anything is measured"
         return self.query
 
-    def fetch(self, pool: Pool) -> blocks.Fetch:
-        """What reads samples of a pool."""
-
-        def fetch(ids: Sequence[str]) -> list[Sample]:
-            with store.connect() as con:
-                return pools.read_samples(con, pool.name, ids)
-
-        return fetch
+    def fetch(self, pool: Pool, order: Sequence[str] = ()) -> blocks.Fetch:
+        """What reads samples of a pool; `order` says which ones will be asked for, in turn."""
+        return Texts(pool, order)
 
     def checkpoint(self, signal: Signal) -> tuple[Checkpoint, dict[str, NDArray[Any]]]:
         """The checkpoint that measures a signal, trained where it must be; and its extra arrays.

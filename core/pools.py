@@ -9,8 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count, islice
 from pathlib import Path
+from typing import IO
 
-from core import access, config, files, records, store
+from core import access, config, records, store
 from core.domain import Pool, PoolKind, Quarantined, Sample
 from core.errors import PoolError, RecordError
 from core.progress import Progress
@@ -90,23 +91,25 @@ def import_files(
     _check_names(name, paths)
     config.check_writable()
     books = Books()
-    rejected: list[Quarantined] = []
     spool = config.folder("spool") / f"import-{os.getpid()}.parquet"
+    rejected = spool.with_suffix(".jsonl")
     _sweep(spool.parent)
     try:
-        sources = _sources(paths, mapping, limit, books, rejected, progress or Progress(quiet=True))
-        _write_spool(spool, sources)
+        with rejected.open("w", encoding="ascii", newline="\n") as aside:
+            progress = progress or Progress(quiet=True)
+            _write_spool(spool, _sources(paths, mapping, limit, books, aside, progress))
         if books.read and books.quarantined == books.read:
             what = f"no record could become a sample; first: {books.first_quarantined[0]}"
             raise RecordError(paths[0], what, do="Mend the file, or name its columns with --map.")
         with store.connect(write=True) as con:
             added = pools.add_pool(con, name, kind, spool)
+        books.quarantine_file = _kept(name, rejected) if books.quarantined else None
     except OSError as error:
         raise config.unwritable(error) from error
     finally:
         spool.unlink(missing_ok=True)
+        rejected.unlink(missing_ok=True)
     books.imported, books.duplicates = added.imported, added.duplicates
-    books.quarantine_file = _write_quarantine(name, rejected)
     return books, added.pool
 
 
@@ -121,7 +124,7 @@ def _check_names(name: str, paths: Sequence[Path]) -> None:
 
 def _sweep(folder: Path) -> None:
     """Remove what killed imports left a day ago or more."""
-    for path in folder.glob("import-*.parquet"):
+    for path in folder.glob("import-*"):
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > LEFT_S:
                 path.unlink()
@@ -132,10 +135,10 @@ def _sources(
     mapping: Mapping[str, str] | None,
     limit: int | None,
     books: Books,
-    rejected: list[Quarantined],
+    aside: IO[str],
     progress: Progress,
 ) -> Iterator[list[Sample]]:
-    """Samples of all files in batches; counts every record on the way."""
+    """Samples of all files in batches; counts every record, and puts aside what is none."""
     batch: list[Sample] = []
     held = 0
     for path in paths:
@@ -148,10 +151,7 @@ def _sources(
                     batch.append(item.sample)
                     held += len(item.sample.record)
                 else:
-                    books.quarantined += 1
-                    rejected.append(item)
-                    if len(books.first_quarantined) < 3:
-                        books.first_quarantined.append(f"{item.where}: {item.reason}")
+                    _put_aside(item, books, aside)
                 if len(batch) == BATCH or held > BATCH_CHARS:
                     yield batch
                     batch, held = [], 0
@@ -171,16 +171,20 @@ def _write_spool(spool: Path, batches: Iterator[list[Sample]]) -> None:
             first += len(batch)
 
 
-def _write_quarantine(name: str, rejected: Sequence[Quarantined]) -> Path | None:
-    """One JSON line a record, the raw text unchanged; a new file for each import."""
-    if not rejected:
-        return None
+def _put_aside(item: Quarantined, books: Books, aside: IO[str]) -> None:
+    """One JSON line, the raw text unchanged."""
+    books.quarantined += 1
+    if len(books.first_quarantined) < 3:
+        books.first_quarantined.append(f"{item.where}: {item.reason}")
+    line = {"where": item.where, "reason": item.reason, "record": item.raw}
+    aside.write(json.dumps(line) + "\n")  # ASCII: broken bytes survive as escapes
+
+
+def _kept(name: str, rejected: Path) -> Path:
+    """Give what was put aside its place: a new file for each import."""
     folder = config.folder("quarantine")
     stem = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
     names = (folder / f"{stem}-{number}.jsonl" for number in count(1))
     path = next(path for path in names if not path.exists())
-    with files.whole(path) as part, part.open("w", encoding="utf8", newline="\n") as out:
-        for item in rejected:
-            line = {"where": item.where, "reason": item.reason, "record": item.raw}
-            out.write(json.dumps(line) + "\n")  # ASCII: broken bytes survive as escapes
+    rejected.replace(path)
     return path

@@ -1,7 +1,8 @@
 """The DuckDB file. Every SQL statement of the product is in this folder.
 
 There is no long-lived connection: DuckDB lets one process write or many read. So every
-question opens the file, asks, and closes it; when another process is in the way, it waits.
+question opens the file, asks, and closes it; when another process is in the way, it waits, see
+`core.store.turns`.
 """
 
 import random
@@ -16,10 +17,10 @@ import duckdb
 
 from core import access, config, files
 from core.errors import StoreError
-from core.store import schema
+from core.store import schema, turns
 
 Connection = duckdb.DuckDBPyConnection
-WAIT_S = 20.0
+WAIT_S = 60.0  # for a process that does not take turns, or a long question
 BUSY = (  # whole phrases: the text names the path, which may lie in a folder of blocks
     "Could not set lock",  # another process has it open
     "different configuration",  # another thread has it open the other way
@@ -30,7 +31,9 @@ READING: dict[str, Any] = {
     "memory_limit": "512MB",
     "threads": "2",
 }  # what a question of the app may take
+WRITING: dict[str, Any] = {"memory_limit": "2GB"}  # more of a sort goes to the disk
 _CHECKED: dict[Path, tuple[int, ...]] = {}  # files that were of this schema when read last
+_HELD = threading.local()  # `open`: connections of this thread
 _WRITING = threading.Lock()  # DuckDB lets the threads of one process write at once, and conflict
 
 
@@ -47,7 +50,8 @@ def connect(*, write: bool = False, path: Path | None = None) -> Iterator[Connec
 
     Raises:
         NoStoreError: reading, and there is no file.
-        StoreError: locked for longer than `WAIT_S`, damaged, or of a newer schema.
+        StoreError: locked for longer than `WAIT_S` by a program that is not ours or for longer
+            than `turns.PATIENCE_S` by one that is, damaged, or of a newer schema.
         ConfigError: the file or its folder cannot be written.
         AccessError: with `write`, and who acts may not write anything.
     """
@@ -57,10 +61,11 @@ def connect(*, write: bool = False, path: Path | None = None) -> Iterator[Connec
         config.check_writable()
     elif not path.is_file():
         raise NoStoreError(path, "there is no store yet", do="Import a file, or run: sftlens demo.")
-    with _WRITING if write else nullcontext():
-        if not path.is_file():
+    with _turn(path) if write else nullcontext():
+        if write and not path.is_file():
             _make(path)
         con = _open(path, write=write)
+        _HELD.open = getattr(_HELD, "open", 0) + 1
         try:
             with _writing(path) if write else _reading(path):
                 con = _current(con, path, write=write)
@@ -74,6 +79,7 @@ def connect(*, write: bool = False, path: Path | None = None) -> Iterator[Connec
                 raise KeyboardInterrupt from error
             raise
         finally:
+            _HELD.open -= 1
             con.close()
 
 
@@ -83,14 +89,17 @@ def _state(path: Path) -> tuple[int, ...]:
     return stat.st_ino, stat.st_mtime_ns, stat.st_size, len(schema.MIGRATIONS)
 
 
+@contextmanager
+def _turn(path: Path) -> Iterator[None]:
+    """Be the only thread of the only process that writes."""
+    with _WRITING, _writing(path), turns.writing(path):
+        yield
+
+
 def _make(path: Path) -> None:
     """Put an empty file there, whole: a kill or a full disk leaves none that is half made."""
-    import filelock
-
-    with _writing(path), filelock.FileLock(f"{path}.lock"):
-        if not path.is_file():
-            with files.whole(path) as part:
-                duckdb.connect(str(part)).close()
+    with _writing(path), files.whole(path) as part:
+        duckdb.connect(str(part)).close()
 
 
 def _current(con: Connection, path: Path, *, write: bool) -> Connection:
@@ -115,14 +124,20 @@ def _migrated(con: Connection, path: Path, *, write: bool) -> Connection:
 
 
 def _open(path: Path, *, write: bool) -> Connection:
-    """Open the file; retry while another process or thread holds it the other way."""
+    """Open the file; retry while another process or thread holds it the other way.
+
+    Who reads already lets nobody pass: the writer waits for it.
+    """
+    polite = not write and not getattr(_HELD, "open", 0)
     deadline = time.monotonic() + WAIT_S
     while True:
+        if polite and turns.let_pass(path):
+            deadline = time.monotonic() + WAIT_S
         try:
             return duckdb.connect(
                 str(path),
                 read_only=not write,
-                config={"autoinstall_known_extensions": "false", **({} if write else READING)},
+                config={"autoinstall_known_extensions": "false", **(WRITING if write else READING)},
             )
         except duckdb.Error as error:
             if not any(sign in str(error) for sign in BUSY):

@@ -2,22 +2,22 @@
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from core.domain import Pool, PoolKind, Sample, Turn
+from core.domain import Pool, PoolKind, Sample
 from core.errors import PoolError
 from core.store import Connection
+from core.store.samples import read_samples as read_samples
+from core.store.samples import response_chars as response_chars
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 PREVIEW_CHARS = 160
+ROWS = 65_536  # inserted at a time
 
 
 @dataclass(frozen=True)
@@ -79,21 +79,29 @@ def add_pool(con: Connection, name: str, kind: PoolKind, parquet: Path) -> Added
         "  QUALIFY row_number() OVER (PARTITION BY sample_id ORDER BY seq) = 1)",
         [start, file, name],
     )
-    con.execute(
-        "INSERT INTO samples SELECT ?, position, sample_id, source, n_turns, n_chars, preview,"
-        " meta FROM read_parquet(?) JOIN incoming USING (seq) ORDER BY position",
-        [name, file],
-    )
-    con.execute(
-        "INSERT INTO texts SELECT ?, position, sample_id, turns, input, record"
-        " FROM read_parquet(?) JOIN incoming USING (seq) ORDER BY position",
-        [name, file],
-    )
-    imported = _count(con, "SELECT count(*) FROM incoming")
     read = _count(con, "SELECT count(*) FROM read_parquet(?)", file)
+    for first in range(0, _count(con, "SELECT coalesce(max(seq) + 1, 0) FROM incoming"), ROWS):
+        _append(con, name, file, first)
+    imported = _count(con, "SELECT count(*) FROM incoming")
     con.execute("DROP TABLE incoming")
     _stamp(con, name, kind)
     return Added(imported, read - imported, get_pool(con, name))
+
+
+def _append(con: Connection, name: str, file: str, first: int) -> None:
+    """Insert the new samples among `ROWS` of the file: of more, the long texts would be sorted."""
+    some = " FROM read_parquet(?) JOIN incoming USING (seq) WHERE seq BETWEEN ? AND ?"
+    bound = [name, file, first, first + ROWS - 1]
+    con.execute(
+        "INSERT INTO samples SELECT ?, position, sample_id, source, n_turns, n_chars, preview,"
+        f" meta{some} ORDER BY position",
+        bound,
+    )
+    con.execute(
+        f"INSERT INTO texts SELECT ?, position, sample_id, turns, input, record{some}"
+        " ORDER BY position",
+        bound,
+    )
 
 
 _KINDS = {"pool": "pool", "query": "query set"}
@@ -142,29 +150,6 @@ def get_pool(con: Connection, name: str) -> Pool:
     return Pool(name, row[0], row[1], tuple(map(str, ids.tolist())))
 
 
-def read_samples(con: Connection, pool: str, ids: Iterable[str]) -> list[Sample]:
-    """The samples with these ids, in the order of the ids."""
-    wanted = list(ids)
-    rows = con.execute(
-        "SELECT t.sample_id, t.turns, s.source, t.input, s.meta, t.record FROM texts t"
-        " JOIN samples s USING (pool, position)"
-        " WHERE t.pool = ? AND t.sample_id IN (SELECT unnest(?::VARCHAR[]))",
-        [pool, wanted],
-    ).fetchall()
-    found = {row[0]: _sample(*row[1:]) for row in rows}
-    return [found[sample_id] for sample_id in wanted]
-
-
-def response_chars(con: Connection, pool: str) -> NDArray[np.int64]:
-    """Characters of every assistant turn of each sample, (n,) in pool order."""
-    query = (
-        "SELECT coalesce(list_sum([length(json_extract_string(turn, '$[1]'))"
-        " FOR turn IN turns::JSON[] IF json_extract_string(turn, '$[0]') = 'assistant']), 0) AS n"
-        " FROM texts WHERE pool = ? ORDER BY position"
-    )
-    return np.asarray(con.execute(query, [pool]).fetchnumpy()["n"], np.int64)
-
-
 def meta_column(con: Connection, pool: str, name: str) -> list[Any]:
     """A scalar column of the samples' records in pool order, None where a record has none."""
     path = "/" + name.replace("~", "~0").replace("/", "~1")  # a JSON pointer
@@ -181,14 +166,3 @@ def meta_names(con: Connection, pool: str) -> list[str]:
         [pool],
     ).fetchall()
     return [str(name) for (name,) in found]
-
-
-def _sample(turns: str, source: str, given: str, meta: str, record: str) -> Sample:
-    parsed: list[Any] = json.loads(turns)
-    return Sample(
-        tuple(Turn(role, content) for role, content in parsed),
-        source,
-        given,
-        json.loads(meta),
-        record,
-    )
