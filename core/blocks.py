@@ -104,7 +104,11 @@ def columns(folder: Path) -> list[str]:
 
 
 def missing(folder: Path, ids: Iterable[str]) -> list[str]:
-    """The ids that no part holds, in order. Reads every part whole, so that damage shows."""
+    """The ids that no part holds, in order. Reads every part whole, so that damage shows.
+
+    What a killed process of this machine left half written is removed.
+    """
+    files.sweep(folder)
     held = set(read_parts(folder).get("ids", np.array([], np.bytes_)).tolist())
     return [sample_id for sample_id in ids if sample_id.encode() not in held]
 

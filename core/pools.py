@@ -1,7 +1,6 @@
 """Files -> a pool in the store, with books that balance."""
 
 import json
-import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,9 +14,10 @@ from core.domain import Pool, PoolKind, Quarantined, Sample
 from core.errors import PoolError, RecordError
 from core.progress import Progress
 from core.store import pools
+from core.store.copies import PACKED
 
 BATCH = 4096  # samples held in memory at a time
-LEFT_S = 86_400.0  # a spool file this old belongs to an import that was killed
+LEFT_S = 86_400.0  # a spool file of another machine this old belongs to a killed import
 
 
 @dataclass
@@ -89,7 +89,7 @@ def import_files(
     config.check_writable()
     books = Books()
     rejected: list[Quarantined] = []
-    spool = config.folder("spool") / f"import-{os.getpid()}.parquet"
+    spool = config.folder("spool") / f"import-{files.owner()}.parquet"
     _sweep(spool.parent)
     try:
         sources = _sources(paths, mapping, limit, books, rejected, progress or Progress(quiet=True))
@@ -118,10 +118,11 @@ def _check_names(name: str, paths: Sequence[Path]) -> None:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what killed imports left a day ago or more."""
+    """Remove what killed imports left; that of another machine once it is a day old."""
+    files.sweep(folder)
     for path in folder.glob("import-*.parquet"):
         with suppress(OSError):
-            if time.time() - path.stat().st_mtime > LEFT_S:
+            if not files.is_ours(path) and time.time() - path.stat().st_mtime > LEFT_S:
                 path.unlink()
 
 
@@ -161,7 +162,7 @@ def _write_spool(spool: Path, batches: Iterator[list[Sample]]) -> None:
 
     first = 0
     schema = pools.arrow_batch([], 0).schema
-    with pq.ParquetWriter(spool, schema) as writer:
+    with pq.ParquetWriter(spool, schema, **PACKED) as writer:
         for batch in batches:
             writer.write_table(pools.arrow_batch(batch, first))
             first += len(batch)

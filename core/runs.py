@@ -2,12 +2,12 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from core import __version__, config, files, jobs, store, warm_ups
+from core import __version__, calibration, config, files, jobs, store, warm_ups
 from core.disk import check_room
 from core.domain import Pool, RunSpec, content_hash
 from core.engines.hardware import choose
@@ -18,6 +18,7 @@ from core.methods import Method, WarmUpFields, build, catalogue
 from core.progress import Progress, duration
 from core.store import pools
 from core.store import runs as stored
+from core.warm_ups import Warmed
 
 WARMS_ALL = "gradient_similarity"  # whose warm-up serves every method of `score --all`
 
@@ -31,9 +32,14 @@ class Finished:
 
 
 def execute(
-    spec: RunSpec, progress: Progress | None = None, executor: Executor | None = None
+    spec: RunSpec,
+    progress: Progress | None = None,
+    executor: Executor | None = None,
+    calibrate: Callable[..., Warmed] = calibration.calibrate,
 ) -> Finished:
     """Measure what is missing, score, and store the run. The same spec again is free.
+
+    `calibrate` makes or finds the checkpoints of a warm-up.
 
     Raises:
         PoolError: the pool is unknown, empty, or a query set.
@@ -51,7 +57,8 @@ def execute(
         progress.facts = {"spec": asdict(spec), "started": jobs.own_start()}
         progress.state("running", message="starting")
         try:
-            return _execute(spec, method, pool, query, progress, executor or Serial())
+            work = _measuring(spec, pool, query, progress, executor or Serial(), calibrate)
+            return _execute(spec, method, work)
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 jobs.report_end(progress, "stopped", jobs.GOES_ON)
@@ -135,17 +142,22 @@ def scorable(spec: RunSpec, method: Method) -> tuple[Pool, Pool | None]:
     return pool, query
 
 
-def _execute(
+def _measuring(
     spec: RunSpec,
-    method: Method,
     pool: Pool,
     query: Pool | None,
     progress: Progress,
     executor: Executor,
-) -> Finished:
-    began = time.monotonic()
+    calibrate: Callable[..., Warmed],
+) -> Measuring:
     precision = choose(spec.device, spec.dtype)
-    measuring = Measuring(pool, query, spec.model, precision, spec.max_tokens, progress, executor)
+    shared = (pool, query, spec.model, precision, spec.max_tokens, progress, executor)
+    return Measuring(*shared, calibrate=calibrate)
+
+
+def _execute(spec: RunSpec, method: Method, measuring: Measuring) -> Finished:
+    began = time.monotonic()
+    pool, query, progress = measuring.pool, measuring.query, measuring.progress
     run_id = key_of(spec, method, pool, query, measuring)
     with store.connect() as con:
         known = stored.get_run(con, run_id)
@@ -164,7 +176,7 @@ def _execute(
         "query": {"name": query.name, "fingerprint": query.fingerprint} if query else None,
         "checkpoints": {name: measured.checkpoint.card() for name, measured in done.items()},
         "parts": {name: measured.folder.name for name, measured in done.items()},
-        "precision": precision.key,
+        "precision": measuring.precision.key,
         "max_tokens": spec.max_tokens,
         "versions": versions(),
     }
