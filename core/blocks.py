@@ -109,7 +109,11 @@ def columns(folder: Path) -> list[str]:
 
 
 def missing(folder: Path, ids: Iterable[str]) -> list[str]:
-    """The ids that no part holds, in order. Reads every part whole, so that damage shows."""
+    """The ids that no part holds, in order. Reads every part whole, so that damage shows.
+
+    What a killed process of this machine left half written is removed.
+    """
+    files.sweep(folder)
     held: set[bytes] = set()
     for path in _paths(folder):  # one after the other: all arrays are more than memory holds
         held.update(read_parts(folder, paths=[path]).get("ids", np.array([], np.bytes_)).tolist())

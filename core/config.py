@@ -2,11 +2,14 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from core.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parent.parent
+_instead: list[Path] = []  # the store of a rebuild, while it is made
 
 
 def cache_dir() -> Path:
@@ -17,7 +20,17 @@ def cache_dir() -> Path:
 
 def store_path() -> Path:
     """The DuckDB file with pools, samples, scores and recipes."""
-    return cache_dir() / "sftlens.duckdb"
+    return _instead[-1] if _instead else cache_dir() / "sftlens.duckdb"
+
+
+@contextmanager
+def store_at(path: Path) -> Iterator[None]:
+    """Another file is the store of this process meanwhile."""
+    _instead.append(path)
+    try:
+        yield
+    finally:
+        _instead.pop()
 
 
 def folder(name: str) -> Path:

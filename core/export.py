@@ -95,6 +95,7 @@ def _beside(
 
 def _check_folder(out: Path, names: Sequence[str]) -> None:
     """Refuse a folder with anything but an earlier export of the same files, or its replay."""
+    files.sweep(out)
     there = {p.name for p in out.glob("[!.]*")}  # a hidden one is what a kill or a system left
     others = there - {"manifest.json", "replay", *names}
     if others or (there and "manifest.json" not in there):

@@ -4,15 +4,20 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import threading
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 MOST = 256 * 2**20  # bytes of a JSON file that is read at once
+# Whose a file is that is not whole yet: the machine, since a folder may be shared, and the process.
+_OWNER = re.compile(r"[-.]([0-9a-f]{8})-(\d+)(?:-\d+)?\.(?:part|parquet|jsonl)(?:\.wal)?$")
 
 
 @contextmanager
@@ -22,13 +27,43 @@ def whole(path: Path) -> Iterator[Path]:
     The name carries machine, process and thread, so two writers never share a half-written file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    writer = f"{platform.node()}-{os.getpid()}-{threading.get_ident()}"
-    part = path.with_name(f".{path.name}.{writer}.part")
+    part = path.with_name(f".{path.name}.{owner()}-{threading.get_ident()}.part")
     try:
         yield part
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def owner() -> str:
+    """This machine and this process, as a part of a file's name that `sweep` knows."""
+    return f"{zlib.crc32(platform.node().encode()):08x}-{os.getpid()}"
+
+
+def sweep(folder: Path) -> None:
+    """Remove what writers left half made that were killed on this machine.
+
+    Told by their processes, not by age, so that no clock can make a living one's file old.
+    """
+    import psutil
+
+    for path in list(folder.iterdir()) if folder.is_dir() else ():
+        found = _OWNER.search(path.name)
+        if found and is_ours(path) and not psutil.pid_exists(int(found[2])):
+            with suppress(OSError):
+                path.unlink()
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a half-made file is of a process of this machine."""
+    found = _OWNER.search(path.name)
+    return found is not None and found[1] == owner().partition("-")[0]
+
+
+def free(path: Path) -> Path:
+    """This path, or the first one with a number in its name that is not taken."""
+    names = (path.with_stem(f"{path.stem}-{number}") for number in count(2))
+    return path if not path.exists() else next(name for name in names if not name.exists())
 
 
 def write_json(path: Path, value: Any, *, indent: int | None = 2) -> None:

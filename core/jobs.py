@@ -17,6 +17,7 @@ from core.errors import RunError
 from core.methods import build
 from core.progress import Progress, duration
 
+BOOT = Path("/proc/sys/kernel/random/boot_id")
 GOES_ON = "stopped; the next call goes on where it was"
 
 
@@ -114,25 +115,35 @@ def state_of(facts: Mapping[str, Any]) -> str:
     state = str(facts.get("state", "stopped"))
     if state != "running":
         return state
-    start, then = start_of(int(facts.get("pid", 0))), facts.get("started")
-    if start is None or then is None:
-        return "stopped"
-    # The system counts from its boot, whose time on the clock may move by a second.
-    return "running" if abs(start - float(then)) < 2.0 else "stopped"
+    start = start_of(int(facts.get("pid", 0)))
+    return "running" if start is not None and start == facts.get("started") else "stopped"
 
 
-def start_of(pid: int) -> float | None:
-    """When a process began; None when there is none or it is a zombie. Guards reused pids."""
+def start_of(pid: int) -> str | None:
+    """When a process began; None when there is none or it is a zombie. Guards reused pids.
+
+    Which boot of the machine, and hundredths of a second since then: no clock that is set
+    changes it, as it would change a time of day.
+    """
     import psutil
 
     try:
-        process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else float(process.create_time())
+        process, boot = psutil.Process(pid), psutil.boot_time()  # read first: psutil may keep it
+        since = round(100 * (process.create_time() - boot))
+        return None if process.status() == psutil.STATUS_ZOMBIE else f"{_boot()}+{since}"
     except (psutil.Error, ValueError):
         return None
 
 
-def own_start() -> float | None:
+def _boot() -> str:
+    """Names this boot of the machine, where the system does."""
+    try:
+        return BOOT.read_text("ascii").strip()
+    except OSError:
+        return ""
+
+
+def own_start() -> str | None:
     """When this process began."""
     return start_of(os.getpid())
 
@@ -167,6 +178,7 @@ def alone(spec: RunSpec, job: str) -> Iterator[None]:
     import filelock
 
     folder = config.folder("runs")
+    files.sweep(folder / job)
     lock = filelock.FileLock(folder / f"{content_hash(spec.pool, 12)}.lock", is_singleton=True)
     try:
         lock.acquire(timeout=0)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core import __version__, access, blocks, cells, maps, store
+from core import __version__, access, blocks, calibration, cells, maps, store
 from core.domain import MaskN, Pool, content_hash
 from core.endpoints import of_card
 from core.engines.hardware import choose
@@ -25,6 +25,7 @@ from core.store import pools
 from core.store import runs as stored_runs
 from core.store.maps import Of, StoredMap
 from core.store.runs import Run
+from core.warm_ups import Warmed
 
 INSTRUCTIONS = Embedding(model="minilm", checkpoint="embedder", text="instruction")
 MAX_TOKENS = 4096  # embedders cut at their own limit
@@ -38,8 +39,11 @@ def make(
     seed: int = 0,
     progress: Progress | None = None,
     executor: Executor | None = None,
+    calibrate: Callable[..., Warmed] = calibration.calibrate,
 ) -> StoredMap:
     """Measure what is missing, map the pool, and store the map. The same again is free.
+
+    `calibrate` makes or finds the checkpoints of a warm-up.
 
     Raises:
         PoolError: the pool is unknown, empty, or a query set.
@@ -56,7 +60,7 @@ def make(
     if of == "instructions":
         found = _instructions(pool, progress, executor)
     else:
-        found = _of_run(pool, of, progress, executor)
+        found = _of_run(pool, of, progress, executor, calibrate)
     with store.connect() as con:
         known = stored.get_map(con, map_id(pool, of, seed, found.source))
     if known is not None:  # what was measured may be gone by now
@@ -108,22 +112,30 @@ def _last_vectors(run: Run, of: Of) -> str:
     return max(of_pool, key=lambda name: int(name.removeprefix("pool_")))
 
 
-def _of_run(pool: Pool, of: Of, progress: Progress, executor: Executor) -> _Found:
+def _of_run(
+    pool: Pool, of: Of, progress: Progress, executor: Executor, calibrate: Callable[..., Warmed]
+) -> _Found:
     """Vectors that a run measured: the last gradient, or the mean direction of the answers."""
     with store.connect() as con:
         run = stored_runs.newest_run(con, pool.name, RUNS[of])
     need = _last_vectors(run, of)
     source = {"run": run.run_id, "parts": run.card["parts"][need]}
-    return _Found(source, lambda: _measured(pool, run, need, progress, executor))
+    return _Found(source, lambda: _measured(pool, run, need, progress, executor, calibrate))
 
 
 def _measured(
-    pool: Pool, run: Run, need: str, progress: Progress, executor: Executor
+    pool: Pool,
+    run: Run,
+    need: str,
+    progress: Progress,
+    executor: Executor,
+    calibrate: Callable[..., Warmed],
 ) -> tuple[NDArray[np.float32], MaskN]:
     """Unit vectors (n, d) of a need of a run; a part that is gone is measured again."""
     device, _, dtype = str(run.card["precision"]).partition("-")
     model, max_tokens = run.card["model"], run.card["max_tokens"]
-    work = Measuring(pool, None, model, choose(device, dtype), max_tokens, progress, executor)
+    shared = (pool, None, model, choose(device, dtype), max_tokens, progress, executor)
+    work = Measuring(*shared, calibrate=calibrate)
     work.answers = of_card(run.card)
     folder = work.measure(build(run.method, run.params).needs()[need]).folder
     column = next(c for c in ("gradient", "vector") if c in blocks.columns(folder))

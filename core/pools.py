@@ -1,7 +1,6 @@
 """Files -> a pool in the store, with books that balance."""
 
 import json
-import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,15 +10,16 @@ from itertools import count, islice
 from pathlib import Path
 from typing import IO
 
-from core import access, config, records, store
+from core import access, config, files, records, store
 from core.domain import Pool, PoolKind, Quarantined, Sample
 from core.errors import PoolError, RecordError
 from core.progress import Progress
 from core.store import pools
+from core.store.copies import PACKED
 
 BATCH = 4096  # samples held in memory at a time
 BATCH_CHARS = 64 * 10**6  # of their records, unless one alone has more
-LEFT_S = 86_400.0  # a spool file this old belongs to an import that was killed
+LEFT_S = 86_400.0  # a spool file of another machine this old belongs to a killed import
 
 
 @dataclass
@@ -91,7 +91,7 @@ def import_files(
     _check_names(name, paths)
     config.check_writable()
     books = Books()
-    spool = config.folder("spool") / f"import-{os.getpid()}.parquet"
+    spool = config.folder("spool") / f"import-{files.owner()}.parquet"
     rejected = spool.with_suffix(".jsonl")
     _sweep(spool.parent)
     try:
@@ -123,10 +123,11 @@ def _check_names(name: str, paths: Sequence[Path]) -> None:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what killed imports left a day ago or more."""
+    """Remove what killed imports left; that of another machine once it is a day old."""
+    files.sweep(folder)
     for path in folder.glob("import-*"):
         with suppress(OSError):
-            if time.time() - path.stat().st_mtime > LEFT_S:
+            if not files.is_ours(path) and time.time() - path.stat().st_mtime > LEFT_S:
                 path.unlink()
 
 
@@ -165,7 +166,7 @@ def _write_spool(spool: Path, batches: Iterator[list[Sample]]) -> None:
 
     first = 0
     schema = pools.arrow_batch([], 0).schema
-    with pq.ParquetWriter(spool, schema) as writer:
+    with pq.ParquetWriter(spool, schema, **PACKED) as writer:
         for batch in batches:
             writer.write_table(pools.arrow_batch(batch, first))
             first += len(batch)

@@ -2,12 +2,12 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from core import __version__, access, config, files, jobs, places, store, warm_ups
+from core import __version__, access, calibration, config, files, jobs, places, store, warm_ups
 from core.disk import check_room
 from core.domain import Pool, RunSpec, content_hash
 from core.engines.endpoint import checkpoint as endpoint_checkpoint
@@ -21,6 +21,7 @@ from core.progress import Progress, duration
 from core.signals import draws
 from core.store import pools
 from core.store import runs as stored
+from core.warm_ups import Warmed
 
 WARMS_ALL = "gradient_similarity"  # whose warm-up serves every method of `score --all`
 
@@ -35,9 +36,14 @@ class Finished:
 
 @access.acts("score", lambda spec, *_, **__: f"{spec.pool} {spec.method}")
 def execute(
-    spec: RunSpec, progress: Progress | None = None, executor: Executor | None = None
+    spec: RunSpec,
+    progress: Progress | None = None,
+    executor: Executor | None = None,
+    calibrate: Callable[..., Warmed] = calibration.calibrate,
 ) -> Finished:
     """Measure what is missing, score, and store the run. The same spec again is free.
+
+    `calibrate` makes or finds the checkpoints of a warm-up.
 
     Raises:
         PoolError: the pool is unknown, empty, or a query set.
@@ -56,7 +62,8 @@ def execute(
         progress.facts = {"spec": asdict(spec), "started": jobs.own_start()}
         progress.state("running", message="starting")
         try:
-            return _execute(spec, method, pool, query, progress, executor or Serial())
+            work = _measuring(spec, pool, query, progress, executor or Serial(), calibrate)
+            return _execute(spec, method, work)
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 jobs.report_end(progress, "stopped", jobs.GOES_ON)
@@ -148,18 +155,24 @@ def scorable(spec: RunSpec, method: Method) -> tuple[Pool, Pool | None]:
     return pool, query
 
 
-def _execute(
+def _measuring(
     spec: RunSpec,
-    method: Method,
     pool: Pool,
     query: Pool | None,
     progress: Progress,
     executor: Executor,
-) -> Finished:
-    began = time.monotonic()
+    calibrate: Callable[..., Warmed],
+) -> Measuring:
     precision = choose(spec.device, spec.dtype)
-    measuring = Measuring(pool, query, spec.model, precision, spec.max_tokens, progress, executor)
+    shared = (pool, query, spec.model, precision, spec.max_tokens, progress, executor)
+    measuring = Measuring(*shared, calibrate=calibrate)
     measuring.answers = named(spec.answers) if spec.answers else None
+    return measuring
+
+
+def _execute(spec: RunSpec, method: Method, measuring: Measuring) -> Finished:
+    began = time.monotonic()
+    pool, query, progress = measuring.pool, measuring.query, measuring.progress
     run_id = key_of(spec, method, pool, query, measuring)
     with store.connect() as con:
         known = stored.get_run(con, run_id)
@@ -178,7 +191,7 @@ def _execute(
         "query": {"name": query.name, "fingerprint": query.fingerprint} if query else None,
         "checkpoints": {name: measured.checkpoint.card() for name, measured in done.items()},
         "parts": {name: measured.folder.name for name, measured in done.items()},
-        "precision": precision.key,
+        "precision": measuring.precision.key,
         "max_tokens": spec.max_tokens,
         "versions": versions(),
     }

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -110,3 +112,24 @@ def embedded_cache(embedded: Checkpoint) -> Path:
     source = Path(embedded.folder)
     (config.folder("models") / source.name).symlink_to(source, target_is_directory=True)
     return config.cache_dir()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
+    """The cache on a disk of its own; call it with a size in kB, which may be changed later."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(options: str) -> None:
+        made = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True
+        )
+        if made.returncode:
+            pytest.skip(f"cannot mount a small disk here: {made.stderr.decode().strip()}")
+
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to mount a small disk")
+    mount("size=400k")
+    monkeypatch.setenv("SFTLENS_CACHE", str(folder / "cache"))
+    yield lambda kb: mount(f"remount,size={kb}k")
+    subprocess.run(["umount", "-l", str(folder)], check=True)

@@ -263,7 +263,7 @@ def test_a_damaged_store_is_one_sentence_on_the_page():
     config.check_writable()
     config.store_path().write_bytes(b"not a database" * 200)
     page = open_page("app.py")
-    assert "cannot be opened as a store" in page.error[0].value
+    assert "the store is damaged" in page.error[0].value
 
 
 def test_every_term_has_a_sentence():

@@ -8,9 +8,8 @@ import pty
 import select
 import shutil
 import signal
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -321,27 +320,6 @@ def test_a_store_of_a_newer_version_is_one_line(imported: Path) -> None:
         line = refused(*words)
         assert line.startswith(f"{config.store_path()}: the store was written by a newer SFTLens.")
         assert line.endswith("Update SFTLens, or set SFTLENS_CACHE to another folder.")
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
-    """The cache on a disk of its own; call it with a size in kB, which may be changed later."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-
-    def mount(options: str) -> None:
-        made = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True
-        )
-        if made.returncode:
-            pytest.skip(f"cannot mount a small disk here: {made.stderr.decode().strip()}")
-
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to mount a small disk")
-    mount("size=400k")
-    monkeypatch.setenv("SFTLENS_CACHE", str(folder / "cache"))
-    yield lambda kb: mount(f"remount,size={kb}k")
-    subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def test_an_import_onto_a_full_disk_is_one_line_and_nothing_is_half_there(

@@ -234,8 +234,9 @@ def test_a_killed_import_leaves_all_or_nothing_and_a_second_call_works(long_file
     assert len(texts()) == N
 
 
-def test_what_a_killed_import_left_is_swept_a_day_later(mixed: Path) -> None:
-    left = {age: config.folder("spool") / f"import-{age}.parquet" for age in (60, 200_000)}
+def test_what_an_import_killed_on_another_machine_left_is_swept_a_day_later(mixed: Path) -> None:
+    spool = config.folder("spool")
+    left = {age: spool / f"import-00000000-{age}.parquet" for age in (60, 200_000)}
     for age, path in left.items():
         path.touch()
         os.utime(path, (path.stat().st_mtime - age,) * 2)

@@ -115,7 +115,7 @@ def test_a_file_that_is_no_store_is_one_line(content: bytes, write: bool) -> Non
     config.cache_dir().mkdir()
     config.store_path().write_bytes(content)
     with (
-        pytest.raises(StoreError, match="cannot be opened as a store") as caught,
+        pytest.raises(StoreError, match="the store is damaged") as caught,
         store.connect(write=write),
     ):
         pass
@@ -154,7 +154,7 @@ def test_a_damaged_store_in_a_folder_of_blocks_is_not_taken_for_a_locked_one(
     monkeypatch.setenv("SFTLENS_CACHE", str(tmp_path / "blocks"))
     config.cache_dir().mkdir()
     config.store_path().write_text("no database at all" * 400)
-    with pytest.raises(StoreError, match="cannot be opened as a store"):
+    with pytest.raises(StoreError, match="the store is damaged"):
         pool_names()
 
 

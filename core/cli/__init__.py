@@ -15,10 +15,20 @@ from pathlib import Path
 import click
 
 from core import __version__, logs
-from core.cli import choosing, opening, reading, scoring, shipping  # noqa: F401  (they join the group)
+from core.cli import (  # noqa: F401  (they join the group)
+    choosing,
+    ending,
+    mending,
+    opening,
+    reading,
+    scoring,
+    shipping,
+)
 from core.cli.root import cli as cli
 from core.cli.root import note
 from core.errors import SFTLensError
+
+STOPPED = "stopped; what was measured is kept, and the same command goes on from there"
 
 
 def main() -> None:
@@ -27,7 +37,8 @@ def main() -> None:
     # `kill`, `docker stop` and the app's Stop button end a command as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        code = cli.main(standalone_mode=False, prog_name="sftlens")
+        with ending.in_time(lambda: note(STOPPED)):
+            code = cli.main(standalone_mode=False, prog_name="sftlens")
     except SystemExit:
         sys.exit(0)  # click's answer when the reader has gone: sftlens pools | head -1
     except SFTLensError as error:
@@ -37,7 +48,7 @@ def main() -> None:
         do = f" See: {where} --help." if where else ""
         _end(" ".join(error.format_message().split()) + do, 2)
     except (KeyboardInterrupt, click.Abort):
-        _end("stopped; what was measured is kept, and the same command goes on from there", 130)
+        _end(STOPPED, ending.CODE)
     except Exception as error:
         _fault(error)
     else:

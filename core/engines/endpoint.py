@@ -54,6 +54,15 @@ class EndpointEngine(Limited):
         self._lock, self._closed = threading.Lock(), False
         self._line: Line | None = None
 
+    @property
+    def batch_tokens(self) -> int:
+        """A block: what is read at once is the server's affair."""
+        return self.block_tokens
+
+    def halve(self) -> bool:
+        """See `Engine.halve`; the memory is another machine's."""
+        return False
+
     def lengths(self, samples: Sequence[Sample], template: Template) -> IntN:
         """By characters: the server's tokenizer is not here."""
         sizes = [sum(len(t.content) for t in s.turns) for s in samples]

@@ -17,7 +17,8 @@ import duckdb
 
 from core import access, config, files
 from core.errors import StoreError
-from core.store import schema, turns
+from core.store import faults, journal, schema, turns
+from core.store.upgrade import to_newest
 
 Connection = duckdb.DuckDBPyConnection
 WAIT_S = 60.0  # for a process that does not take turns, or a long question
@@ -34,6 +35,7 @@ READING: dict[str, Any] = {
 WRITING: dict[str, Any] = {"memory_limit": "2GB"}  # more of a sort goes to the disk
 _CHECKED: dict[Path, tuple[int, ...]] = {}  # files that were of this schema when read last
 _HELD = threading.local()  # `open`: connections of this thread
+_BESIDE: set[tuple[Path, int]] = set()  # files whose rows all stand beside them, too
 _WRITING = threading.Lock()  # DuckDB lets the threads of one process write at once, and conflict
 
 
@@ -64,23 +66,51 @@ def connect(*, write: bool = False, path: Path | None = None) -> Iterator[Connec
     with _turn(path) if write else nullcontext():
         if write and not path.is_file():
             _make(path)
-        con = _open(path, write=write)
-        _HELD.open = getattr(_HELD, "open", 0) + 1
-        try:
-            with _writing(path) if write else _reading(path):
-                con = _current(con, path, write=write)
-                if write:
-                    con.begin()
-                yield con
-                if write:
-                    con.commit()  # closing without it rolls back
-        except RuntimeError as error:
-            if str(error) == INTERRUPTED:  # Ctrl-C, as DuckDB tells of it
-                raise KeyboardInterrupt from error
+        with faults.writing(path) if write else faults.reading(path):
+            con = _current(_open(path, write=write), path, write=write)
+            _HELD.open = getattr(_HELD, "open", 0) + 1
+            try:
+                with _transaction(con, path) if write else nullcontext():
+                    yield con
+            except RuntimeError as error:
+                if str(error) == INTERRUPTED:  # Ctrl-C, as DuckDB tells of it
+                    raise KeyboardInterrupt from error
+                raise
+            finally:
+                _HELD.open -= 1
+                con.close()
+
+
+@contextmanager
+def _transaction(con: Connection, path: Path) -> Iterator[None]:
+    """One transaction, and with it what it puts beside the store."""
+    from core.store.catching_up import catch_up
+
+    this = path, path.stat().st_ino
+    if this not in _BESIDE and not journal.is_silent():
+        catch_up(con)
+        _BESIDE.add(this)
+    with journal.kept():
+        con.begin()
+        yield
+        con.commit()  # closing without it rolls back
+
+
+def damage(path: Path) -> StoreError | None:
+    """What is wrong with a store, all of which is read for it; None where nothing is.
+
+    Raises:
+        StoreError: it is locked, or of a newer schema: that is no damage.
+    """
+    try:
+        with connect(path=path) as con:
+            for (table,) in con.execute("SELECT table_name FROM duckdb_tables()").fetchall():
+                con.execute(f"SELECT bit_xor(hash(t)) FROM {table} t").fetchall()  # noqa: S608
+    except StoreError as error:
+        if error.do != faults.REBUILD:
             raise
-        finally:
-            _HELD.open -= 1
-            con.close()
+        return error
+    return None
 
 
 def _state(path: Path) -> tuple[int, ...]:
@@ -92,13 +122,17 @@ def _state(path: Path) -> tuple[int, ...]:
 @contextmanager
 def _turn(path: Path) -> Iterator[None]:
     """Be the only thread of the only process that writes."""
-    with _WRITING, _writing(path), turns.writing(path):
+    with _WRITING, faults.writing(path), turns.writing(path):
         yield
 
 
 def _make(path: Path) -> None:
     """Put an empty file there, whole: a kill or a full disk leaves none that is half made."""
-    with _writing(path), files.whole(path) as part:
+    log_of_another = path.with_name(f"{path.name}.wal")
+    files.sweep(path.parent)
+    if log_of_another.exists():  # of a store that somebody moved: it must not be replayed
+        log_of_another.rename(files.free(path.with_name(f"{path.stem}.left.wal")))
+    with files.whole(path) as part:
         duckdb.connect(str(part)).close()
 
 
@@ -106,21 +140,18 @@ def _current(con: Connection, path: Path, *, write: bool) -> Connection:
     """The connection, or another one, to the file at the current schema."""
     if not write and _CHECKED.get(path) == _state(path):
         return con
-    if not schema.check(con, path):
-        con = _migrated(con, path, write=write)
+    try:
+        current = schema.check(con, path)
+    except BaseException:
+        con.close()
+        raise
+    if not current:
+        con.close()
+        with nullcontext() if write else _turn(path):
+            to_newest(path, lambda: _open(path, write=True))
+        con = _open(path, write=write)
     _CHECKED[path] = _state(path)
     return con
-
-
-def _migrated(con: Connection, path: Path, *, write: bool) -> Connection:
-    """A connection to the file with every step applied; a reader lets a writer do it."""
-    if write:
-        schema.migrate(con)
-        return con
-    con.close()
-    with connect(write=True, path=path):
-        pass
-    return _open(path, write=False)
 
 
 def _open(path: Path, *, write: bool) -> Connection:
@@ -141,42 +172,8 @@ def _open(path: Path, *, write: bool) -> Connection:
             )
         except duckdb.Error as error:
             if not any(sign in str(error) for sign in BUSY):
-                raise _damaged(path, error) from error
+                raise faults.opening(path, error) from error
             if time.monotonic() > deadline:
                 do = "Wait for the other process, or close the program that holds the file."
                 raise StoreError(path, f"locked for {WAIT_S:.0f} s", do=do) from error
             time.sleep(random.uniform(0.01, 0.06))
-
-
-def _damaged(path: Path, error: Exception) -> StoreError:
-    first = str(error).splitlines()[0]
-    do = "Move the file away and import again; what was measured is kept in the blocks folder."
-    return StoreError(path, "cannot be opened as a store", got=first, do=do)
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Tell a disk that is full from a fault; it may show at the commit alone."""
-    try:
-        yield
-    except (
-        OSError,
-        duckdb.IOException,
-        duckdb.TransactionException,
-        duckdb.FatalException,
-    ) as error:
-        raise _full(path, error) from error
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (duckdb.IOException, duckdb.InternalException, duckdb.FatalException) as error:
-        raise _damaged(path, error) from error
-
-
-def _full(path: Path, error: Exception) -> StoreError:
-    first = str(error).splitlines()[0]
-    do = "Free some space on the disk of the cache folder and try again; nothing was changed."
-    return StoreError(path, "the store cannot be written", got=first, do=do)

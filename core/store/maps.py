@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from core.errors import RunError
 from core.maps import FLOORS, Map
 from core.neighbours import Links
-from core.store import Connection
+from core.store import Connection, journal
 from core.store.columns import Columns
 from core.store.pools import get_pool
 
@@ -80,6 +80,13 @@ def add_map(con: Connection, row: StoredMap, ids: Sequence[str], made: Map) -> N
             row.seconds,
         ],
     )
+    tell(con, row)
+
+
+def tell(con: Connection, row: StoredMap) -> None:
+    """Put beside the store what a map is made from; its places are made again from that."""
+    own = {name: getattr(row, name) for name in ("map_id", "pool", "fingerprint", "of", "seed")}
+    journal.add(con, "map", own | {"source": row.card.get("source", {})})
 
 
 def _stacked(made: Map, column: str, dtype: Any) -> NDArray[Any]:
@@ -118,7 +125,7 @@ def newest_map(con: Connection, pool: str, of: Of = "instructions") -> StoredMap
     """
     row = con.execute(
         "SELECT map_id FROM maps JOIN pools USING (pool, fingerprint)"
-        " WHERE pool = ? AND of = ? ORDER BY maps.created_at DESC, map_id LIMIT 1",
+        " WHERE pool = ? AND of = ? ORDER BY maps.rowid DESC LIMIT 1",
         [pool, of],
     ).fetchone()
     found = get_map(con, row[0]) if row else None

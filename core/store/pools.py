@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.domain import Pool, PoolKind, Sample
 from core.errors import PoolError
-from core.store import Connection
+from core.store import Connection, copies
 from core.store.samples import read_samples as read_samples
 from core.store.samples import response_chars as response_chars
 
@@ -60,17 +60,35 @@ def _json(value: Any) -> str:
 def add_pool(con: Connection, name: str, kind: PoolKind, parquet: Path) -> Added:
     """Append the samples of a Parquet file of `arrow_batch` tables to a pool, made if new.
 
-    A sample whose id is in the pool already, or came earlier in the file, is a duplicate.
+    A sample whose id is in the pool already, or came earlier in the file, is a duplicate. What is
+    new is kept beside the store, too, before the transaction ends.
 
     Raises:
         PoolError: the pool exists and is of the other kind.
+        OSError: the disk is full.
     """
-    known = con.execute("SELECT kind, n FROM pools WHERE pool = ?", [name]).fetchone()
-    if known and known[0] != kind:
+    known = con.execute(
+        "SELECT kind, n, fingerprint FROM pools WHERE pool = ?", [name]
+    ).fetchone() or (kind, 0, "")
+    if known[0] != kind:
         do = "Choose another name."
         raise PoolError(name, f"is a {_KINDS[known[0]]}, not a {_KINDS[kind]}", do=do)
-    start = int(known[1]) if known else 0
-    file = _literal(parquet)
+    start, file = int(known[1]), literal(parquet)
+    _insert(con, name, start, file)
+    imported = _count(con, "SELECT count(*) FROM incoming")
+    read = _count(con, "SELECT count(*) FROM read_parquet(?)", file)
+    _stamp(con, name, kind)
+    pool = get_pool(con, name)
+    if imported:
+        facts = {"pool": name, "kind": kind, "start": start, "n": imported}
+        facts |= {"before": known[2], "after": pool.fingerprint}
+        copies.keep_import(con, parquet, imported == read, facts)
+    con.execute("DROP TABLE incoming")
+    return Added(imported, read - imported, pool)
+
+
+def _insert(con: Connection, name: str, start: int, file: str) -> None:
+    """Append what is new; its `seq` and positions stay in the table `incoming`."""
     con.execute(  # numbers and ids alone, so that no long text is sorted to find the copies
         "CREATE TEMP TABLE incoming AS SELECT seq,"
         " ? + row_number() OVER (ORDER BY seq) - 1 AS position FROM ("
@@ -79,13 +97,8 @@ def add_pool(con: Connection, name: str, kind: PoolKind, parquet: Path) -> Added
         "  QUALIFY row_number() OVER (PARTITION BY sample_id ORDER BY seq) = 1)",
         [start, file, name],
     )
-    read = _count(con, "SELECT count(*) FROM read_parquet(?)", file)
     for first in range(0, _count(con, "SELECT coalesce(max(seq) + 1, 0) FROM incoming"), ROWS):
         _append(con, name, file, first)
-    imported = _count(con, "SELECT count(*) FROM incoming")
-    con.execute("DROP TABLE incoming")
-    _stamp(con, name, kind)
-    return Added(imported, read - imported, get_pool(con, name))
 
 
 def _append(con: Connection, name: str, file: str, first: int) -> None:
@@ -107,7 +120,7 @@ def _append(con: Connection, name: str, file: str, first: int) -> None:
 _KINDS = {"pool": "pool", "query": "query set"}
 
 
-def _literal(path: Path) -> str:
+def literal(path: Path) -> str:
     """The path for `read_parquet`, which takes `*` and `[1]` in it for a pattern."""
     return re.sub(r"([*?\[])", r"[\1]", str(path))
 

@@ -1,18 +1,20 @@
 """Recipes by name. A name has versions; saving adds one, and so does restoring an old one."""
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from core import access
 from core.errors import BudgetError
 from core.recipe import Recipe
-from core.store import Connection
+from core.store import Connection, journal
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MOST_CHARS = 80  # of a name
 COLUMNS = "name, version, recipe_key, note, author, created_at"
+TOLD = ("name", "version", "pool", "recipe_key", "recipe", "note", "author", "created_at")
 
 
 def save(con: Connection, name: str, recipe: Recipe, note: str = "", author: str = "") -> int:
@@ -40,7 +42,25 @@ def save(con: Connection, name: str, recipe: Recipe, note: str = "", author: str
         "INSERT INTO recipes VALUES (?, ?, ?, ?, ?, ?, ?, now())",
         [name, version, recipe.pool, recipe.key, text, note, author],
     )
+    [row] = rows(con, name, version)
+    journal.add(con, "recipe", row)
     return version
+
+
+def rows(con: Connection, name: str | None = None, version: int | None = None) -> Iterator[Any]:
+    """All rows as plain values, oldest first; or that of one version of a name."""
+    found = con.execute(
+        "SELECT name, version, pool, recipe_key, recipe, note, author, created_at::VARCHAR"
+        " FROM recipes WHERE coalesce(name = ?, true) AND coalesce(version = ?, true)"
+        " ORDER BY rowid",
+        [name, version],
+    ).fetchall()
+    return (dict(zip(TOLD, row, strict=True)) for row in found)
+
+
+def restore(con: Connection, row: Mapping[str, Any]) -> None:
+    """Put a row back as `rows` gave it."""
+    con.execute("INSERT INTO recipes VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [row[k] for k in TOLD])
 
 
 def saved(con: Connection, pool: str) -> "pd.DataFrame":
@@ -48,7 +68,7 @@ def saved(con: Connection, pool: str) -> "pd.DataFrame":
     return con.execute(
         f"SELECT {COLUMNS} FROM recipes WHERE pool = ?"  # noqa: S608  (a constant)
         " QUALIFY row_number() OVER (PARTITION BY name ORDER BY version DESC) = 1"
-        " ORDER BY created_at DESC, name",
+        " ORDER BY rowid DESC",
         [pool],
     ).df()
 

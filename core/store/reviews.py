@@ -1,11 +1,12 @@
 """What reviewers say of samples. A row is only ever added; the newest of a reviewer counts."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from core import access
 from core.errors import PoolError
-from core.store import Connection
+from core.store import Connection, journal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 Verdict = Literal["good", "unsure", "bad"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 MOST_CHARS = 10_000  # of a note
+TOLD = ("pool", "sample_id", "reviewer", "verdict", "note", "queue", "created_at")
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,9 @@ def add(con: Connection, review: Review) -> None:
         raise PoolError("review", "needs a reviewer and a verdict", got=review.verdict, do=do)
     if len(review.note) > MOST_CHARS:
         raise PoolError("review", f"its note has more than {MOST_CHARS:,} characters")
-    con.execute(
+    row = con.execute(
         "INSERT INTO reviews (pool, sample_id, reviewer, verdict, note, queue, created_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, now())",
+        " VALUES (?, ?, ?, ?, ?, ?, now()) RETURNING created_at::VARCHAR",
         [
             review.pool,
             review.sample_id,
@@ -57,6 +59,26 @@ def add(con: Connection, review: Review) -> None:
             review.note,
             review.queue,
         ],
+    ).fetchone()
+    told = asdict(review) | {"reviewer": review.reviewer.strip()}
+    journal.add(con, "review", told | {"created_at": row[0] if row else None})
+
+
+def rows(con: Connection) -> Iterator[dict[str, Any]]:
+    """All rows as plain values, oldest first."""
+    found = con.execute(
+        "SELECT pool, sample_id, reviewer, verdict, note, queue, created_at::VARCHAR FROM reviews"
+        " ORDER BY number"
+    ).fetchall()
+    return (dict(zip(TOLD, row, strict=True)) for row in found)
+
+
+def restore(con: Connection, row: Mapping[str, Any]) -> None:
+    """Put a row back as `rows` gave it."""
+    con.execute(
+        "INSERT INTO reviews (pool, sample_id, reviewer, verdict, note, queue, created_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [row[name] for name in TOLD],
     )
 
 

@@ -3,8 +3,9 @@
 import json
 import re
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,9 +13,9 @@ from numpy.typing import NDArray
 
 from core.domain import FloatN, IntN, MaskN, Scores
 from core.errors import RunError
-from core.store import Connection
+from core.store import Connection, copies, journal
 from core.store.columns import Columns
-from core.store.pools import get_pool
+from core.store.pools import get_pool, literal
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -62,6 +63,29 @@ def add_run(con: Connection, run: Run, ids: Sequence[str], scores: Scores) -> No
     table = scores_table(run.run_id)
     con.execute(f"CREATE TABLE {table} AS SELECT * FROM incoming")  # noqa: S608  (our own id)
     con.unregister("incoming")
+    _insert(con, run)
+    tell(con, run)
+
+
+def restore(con: Connection, facts: Mapping[str, Any], copy: Path) -> None:
+    """Store a run whose scores came from a file, as its line and the copy of its table say."""
+    run = Run(**{name: facts[name] for name in Run.__dataclass_fields__})
+    con.execute(
+        f"CREATE TABLE {scores_table(run.run_id)} AS"  # noqa: S608  (our own id)
+        " SELECT * FROM read_parquet(?) ORDER BY position",
+        [literal(copy)],
+    )
+    _insert(con, run)
+
+
+def tell(con: Connection, run: Run) -> None:
+    """Put a run beside the store: what it was, and its scores if they came from a file."""
+    table = scores_table(run.run_id)
+    copy = copies.keep_scores(con, table, run.run_id) if "file" in run.card else {}
+    journal.add(con, "run", asdict(run) | copy)
+
+
+def _insert(con: Connection, run: Run) -> None:
     con.execute(
         "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, now())",
         [
@@ -101,7 +125,7 @@ def newest_run(con: Connection, pool: str, method: str) -> Run:
     """
     row = con.execute(
         "SELECT run_id FROM runs JOIN pools USING (pool, fingerprint)"
-        " WHERE pool = ? AND method = ? ORDER BY runs.created_at DESC, run_id LIMIT 1",
+        " WHERE pool = ? AND method = ? ORDER BY runs.rowid DESC LIMIT 1",
         [pool, method],
     ).fetchone()
     run = get_run(con, row[0]) if row else None

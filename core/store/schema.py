@@ -35,16 +35,16 @@ def check(con: duckdb.DuckDBPyConnection, path: object) -> bool:
 
 
 def migrate(con: duckdb.DuckDBPyConnection) -> None:
-    """Apply the steps this file has not seen, each in its own transaction."""
+    """Apply the steps this file has not seen, in one transaction: all of them or none."""
+    con.begin()
     con.execute(
         "CREATE TABLE IF NOT EXISTS migrations"
         " (number INTEGER PRIMARY KEY, name VARCHAR, applied_at TIMESTAMP)"
     )
     for number, step in enumerate(MIGRATIONS[version(con) :], start=version(con) + 1):
-        con.begin()
         step(con)
         con.execute("INSERT INTO migrations VALUES (?, ?, now())", [number, step.__name__])
-        con.commit()
+    con.commit()
 
 
 def _m001_pools(con: duckdb.DuckDBPyConnection) -> None:

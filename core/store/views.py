@@ -38,7 +38,7 @@ def runs(con: Connection) -> pd.DataFrame:
     return con.execute(
         "SELECT run_id, r.pool, method, params, card, r.n, n_scored, seconds, r.created_at,"
         " coalesce(r.fingerprint = p.fingerprint, false) AS current"
-        " FROM runs r LEFT JOIN pools p USING (pool) ORDER BY r.created_at DESC, run_id"
+        " FROM runs r LEFT JOIN pools p USING (pool) ORDER BY r.rowid DESC"
     ).df()
 
 
@@ -97,7 +97,7 @@ def maps(con: Connection, pool: str) -> pd.DataFrame:
         "SELECT map_id, of, m.n, seed, note, m.created_at,"
         " coalesce(m.fingerprint = p.fingerprint, false) AS current"
         " FROM maps m LEFT JOIN pools p USING (pool) WHERE pool = ?"
-        " ORDER BY m.created_at DESC, map_id",
+        " ORDER BY m.rowid DESC",
         [pool],
     ).df()
 
