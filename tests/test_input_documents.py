@@ -132,14 +132,15 @@ def test_a_link_that_is_none_is_one_line(case: str) -> None:
 
 # markdown that would act: a link or image, HTML, a bare address, a directive
 ACTS = re.compile(r"\]\(|\]\[|<[a-z/!?]|https?:[^\u2060\s]|javascript:\w|:red\[|onerror=\w+>", re.I)
+SPAN = re.compile(r"(?<!`)(`+)(?!`)[^\n]*?(?<!`)\1(?!`)")
 KINDS = ("markdown", "caption", "title", "header", "subheader", "info", "warning", "error")
 
 
 def acting(page: AppTest) -> list[str]:
-    """Texts of the page, read as markdown, in which something would act."""
+    """Texts of the page, read as markdown, in which something would act; inline code cannot."""
     texts = [e.value for kind in (*KINDS, "success") for e in getattr(page, kind)]
     texts += [b.label for b in page.button]
-    return [text for text in texts if ACTS.search(text.replace("\\", ""))]
+    return [text for text in texts if ACTS.search(SPAN.sub("", text).replace("\\", ""))]
 
 
 def opened(script: str, **query: str) -> AppTest:
