@@ -75,7 +75,8 @@ def test_an_import_that_is_stopped_adds_all_or_nothing_and_can_be_called_again(
     stopped(start("import", file, "--pool", "pool"), grown(pattern, least))
     there = held()["samples"].total() if config.store_path().exists() else 0
     assert there in (0, 12_000)  # all, where it was pressed while the transaction ended
-    assert len(left_over()) == (1 if there else 0)
+    assert len(left_over()) <= 1  # the copy, which may stay where it is open whether all is there
+    assert left_over() or not there
     books, made = pools.import_files([file], "pool")
     assert (books.imported, len(made)) == (12_000 - there, 12_000)
 

@@ -351,3 +351,16 @@ def test_an_import_that_was_killed_before_its_end_does_not_come_back(cache: Path
     account = rebuild.rebuild()
     assert account.lost == []
     assert held() == before
+
+
+def test_ctrl_c_while_a_transaction_ends_leaves_its_line(cache: Path) -> None:
+    def pressed() -> None:
+        raise KeyboardInterrupt
+
+    with store.connect() as con:
+        line = {"map_id": "0" * 20}
+        for commit, more in ((pressed, 1), (lambda: con.execute("FROM nowhere"), 0)):
+            before = len(journalled())
+            with pytest.raises((KeyboardInterrupt, duckdb.Error)), journal.kept(commit):
+                journal.add(con, "map", line)
+            assert len(journalled()) == before + more

@@ -90,10 +90,9 @@ def _transaction(con: Connection, path: Path) -> Iterator[None]:
     if this not in _BESIDE and not journal.is_silent():
         catch_up(con)
         _BESIDE.add(this)
-    with journal.kept():
+    with journal.kept(con.commit):  # closing without it rolls back
         con.begin()
         yield
-        con.commit()  # closing without it rolls back
 
 
 def damage(path: Path) -> StoreError | None:

@@ -59,12 +59,21 @@ def folder(con: duckdb.DuckDBPyConnection) -> Path:
 
 
 @contextmanager
-def kept() -> Iterator[None]:
-    """The body is a transaction: what it puts beside the store is taken back if it fails."""
+def kept(commit: Callable[[], object]) -> Iterator[None]:
+    """The body is a transaction: what it puts beside the store is taken back if it fails.
+
+    Ctrl-C in the commit itself leaves open whether it was done: the lines stay then, and one too
+    many does no harm, see the module.
+    """
     undo = _Transaction.undo
     undo.clear()
     try:
         yield
+        try:
+            commit()
+        except (KeyboardInterrupt, RuntimeError):  # as DuckDB tells of it, which errors are not
+            undo.clear()
+            raise
     except BaseException:
         for step in reversed(undo):
             with suppress(OSError):
