@@ -9,14 +9,15 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from core import config, files, mapping, models, runs, store, warm_ups
+from core import access, config, files, mapping, models, runs, store, warm_ups
 from core.blocks import Block, Task
 from core.domain import Pool, RunSpec
+from core.endpoints import of_card
 from core.errors import RunError, SFTLensError, StoreError
 from core.progress import Progress
 from core.store import catching_up, copies, journal, pools, recipes, reviews
@@ -51,6 +52,7 @@ class Account:
             yield f"  not: {self.unreadable:,} lines of the journal that cannot be read"
 
 
+@access.acts("rebuild", lambda *_, **__: "the store")
 def rebuild(progress: Progress | None = None, anyway: bool = False) -> Account:
     """Make the store anew where it is damaged, or `anyway`. All of it, or nothing is changed.
 
@@ -177,7 +179,8 @@ def _spec(facts: Mapping[str, Any]) -> RunSpec:
     device, _, dtype = str(card["precision"]).partition("-")
     query = (card["query"] or {}).get("name", "")
     asked = (facts["pool"], facts["method"], facts["params"], card["model"])
-    return RunSpec(*asked, device, dtype, card["max_tokens"], query)
+    spec = RunSpec(*asked, device, dtype, card["max_tokens"], query)
+    return replace(spec, answers=of_card(card))
 
 
 class FromParts:
