@@ -22,6 +22,7 @@ from core.trainer_shapes import SHAPES, Shape, alternates, loses_turn, schema
 
 FileKind = Literal["jsonl", "parquet"]
 CHUNK = 2048  # records of a row group
+BEGUN = ".exporting"  # there while files get their names: a kill leaves some and no manifest
 
 
 @dataclass(frozen=True)
@@ -72,10 +73,12 @@ def export(recipe: Recipe, layout: Layout, out: Path) -> dict[str, Any]:
                 part = stack.enter_context(files.whole(out / name))
                 part.write_text(text, "utf8", newline="\n")
                 written[name] = {"rows": text.count("\n"), **files.digest(part)}
+            (out / BEGUN).touch()
             (out / "manifest.json").unlink(missing_ok=True)  # it speaks of the files before
         notes = sum((side.notes for side in seen.values()), Counter[str]())
         made = manifest(selection, vars(layout), written, notes)
         files.write_json(out / "manifest.json", made)
+        (out / BEGUN).unlink()
     except OSError as error:
         do = "Free some space, or give another folder: --out DIR."
         got = error.strerror or str(error)
@@ -98,7 +101,8 @@ def _check_folder(out: Path, names: Sequence[str]) -> None:
     files.sweep(out)
     there = {p.name for p in out.glob("[!.]*")}  # a hidden one is what a kill or a system left
     others = there - {"manifest.json", "replay", *names}
-    if others or (there and "manifest.json" not in there):
+    ours = "manifest.json" in there or (out / BEGUN).is_file()
+    if others or (there and not ours):
         do = "Give a new or empty folder: --out DIR."
         got = sorted(others or there)[:3]
         raise ManifestError(out, "the folder holds other files", got=got, do=do)

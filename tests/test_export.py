@@ -7,6 +7,7 @@ import shlex
 import shutil
 import signal
 import zipfile
+from itertools import count
 from pathlib import Path
 from typing import Any, get_args
 
@@ -568,3 +569,23 @@ def test_an_archive_holds_the_files_and_knows_no_clock(recipe: Recipe, tmp_path:
         for name in names:
             assert archive.read(name) == (tmp_path / "out" / name).read_bytes()
     export.export(recipe, Layout(extras=True), tmp_path / "out")  # the archive is in nobody's way
+
+
+def test_an_export_killed_while_its_files_get_their_names_can_be_repeated(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = export.export(recipe, Layout(rejected=True), tmp_path / "whole")
+    names, replace = count(1), os.replace
+
+    def second_fails(source: Path, target: Path) -> None:
+        if next(names) == 2:
+            raise OSError(5, "killed")
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("core.files.os.replace", second_fails)
+        with pytest.raises(ManifestError, match="killed"):
+            export.export(recipe, Layout(rejected=True), tmp_path / "out")
+    assert len(list((tmp_path / "out").glob("*.jsonl"))) == 1
+    assert export.export(recipe, Layout(rejected=True), tmp_path / "out") == whole
+    assert hashes(tmp_path / "out") == hashes(tmp_path / "whole")
