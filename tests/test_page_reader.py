@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import suppress
 
 import pytest
 from calls import wait_until
@@ -313,6 +314,8 @@ def test_a_line_from_right_to_left_is_isolated_after_its_marker():
 @pytest.mark.browser
 @pytest.mark.skipif(chrome.chromium() is None, reason="no Chromium on this machine")
 def test_in_a_browser_no_sample_fetches_links_or_acts(tmp_path):
+    from playwright.sync_api import TimeoutError as Late
+
     import_pool(tmp_path, [{"instruction": e, "output": e + "\n\n" + e} for e in EVIL])
     score("length")
     outside = []
@@ -322,9 +325,13 @@ def test_in_a_browser_no_sample_fetches_links_or_acts(tmp_path):
         local = (url, "data:", "blob:", url.replace("http", "ws"))
         page.on("request", lambda r: None if r.url.startswith(local) else outside.append(r.url))
         for sample_id in ids():
-            page.goto(f"{url}/reader?sample={sample_id}")
             card = page.locator(".st-key-reader_card")
-            card.get_by_text(sample_id).wait_for()
+            for patience in (20_000, 60_000):  # a busy machine may lose a page: load it again
+                page.goto(f"{url}/reader?sample={sample_id}")
+                with suppress(Late):
+                    card.get_by_text(sample_id).wait_for(timeout=patience)
+                    break
+            assert card.get_by_text(sample_id).count()
             card.locator("[data-testid=stChatMessage]").nth(1).wait_for()
             turns = card.locator("[data-testid=stChatMessageContent]")
             assert turns.locator("a, img, script, iframe, .katex, svg.mermaid").count() == 0
