@@ -26,6 +26,7 @@ from endpoint_server import (
 )
 
 from core import blocks, config, files, forecast, mapping, pools, rescoring, runs, store
+from core.calibration import calibrate
 from core.domain import RunSpec
 from core.endpoints import Endpoint
 from core.errors import EndpointError, MethodError, RunError
@@ -196,12 +197,14 @@ def test_parts_that_are_gone_are_drawn_again_from_the_same_source(server: Server
     run = scored(server.endpoint())
     with store.connect() as con:
         pool = stored_pools.get_pool(con, "pool")
-    first, usable = mapping._measured(pool, run, "vectors", Progress(quiet=True), Serial())
+    first, usable = mapping._measured(
+        pool, run, "vectors", Progress(quiet=True), Serial(), calibrate
+    )
     assert usable.all()
     for path in parts():
         path.unlink()
     server.bodies.clear()
-    again, _ = mapping._measured(pool, run, "vectors", Progress(quiet=True), Serial())
+    again, _ = mapping._measured(pool, run, "vectors", Progress(quiet=True), Serial(), calibrate)
     assert len(server.about()) == N
     np.testing.assert_array_equal(again, first)
 

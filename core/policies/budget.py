@@ -18,7 +18,7 @@ from core.errors import BudgetError
 PATTERN = re.compile(
     r"\s*([0-9]+(?:[_,][0-9]{3})*(?:\.[0-9]+)?)\s*(%?)\s*(tokens?|tok|samples?)?\s*"
 )
-MOST = 10**15  # a float64 and an int64 hold it exactly
+MOST = 10**15  # more than any pool holds; a float64 and an int64 hold it exactly
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,8 @@ class Budget:
         do = "Give samples (160), per cent (10%), tokens (5000 tokens) or both (10% tokens)."
         if match is None:
             raise BudgetError("--budget", "is not a budget", got=text, do=do)
-        amount = Decimal(match[1].replace("_", "").replace(",", ""))
+        amount = min(Decimal(match[1].replace("_", "").replace(",", "")), Decimal(MOST))
         share, unit = bool(match[2]), "tokens" if (match[3] or "").startswith("tok") else "samples"
-        if amount > MOST:
-            raise BudgetError("--budget", "is more than any pool holds", got=text, do=do)
         if amount == 0:
             raise BudgetError("--budget", "must be more than 0", got=text, do=do)
         if share and amount > 100:
