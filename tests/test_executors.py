@@ -16,7 +16,7 @@ from core.domain import Sample, Turn
 from core.engines import Pooling, Sampling, Sketch, loader
 from core.engines.hardware import Precision
 from core.errors import RunError
-from core.executors import Serial, opened, room, wire
+from core.executors import Executor, Serial, opened, room, wire
 from core.executors.processes import Processes
 from core.methods import build, catalogue
 from core.models import Checkpoint
@@ -134,23 +134,31 @@ def test_the_longest_blocks_are_given_first(
     assert fetch.asked == [i for block in blocks for i in block.ids]
 
 
+def told_of_a_damaged_block(
+    samples: list[Sample], executor: Executor, folder: Path, name: str
+) -> RunError:
+    """What an executor raises where a block's own earlier part is damaged."""
+    fetch, signal = Pool(samples), SIGNALS[3]
+    work = task(fetch, folder / name, signal)
+    blocks, _ = planned(list(fetch.by_id), TokenStats(), work.engine, fetch)
+    assert work.given is not None
+    write_part(work.given, blocks[0].ids, {"text": np.zeros((len(blocks[0].ids), 3), "S9")})
+    [part] = work.given.glob("part-*.npz")
+    part.write_bytes(b"damaged")
+    with pytest.raises(RunError) as caught:
+        list(executor.map(work, blocks))
+    assert (caught.value.what, caught.value.do[:7]) == ("measured parts have gone", "Run the")
+    return caught.value
+
+
 def test_a_failing_block_is_the_sentence_it_is_without_workers(
     samples: list[Sample], two: Processes, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    signal = SIGNALS[3]
-    fetch = Pool(samples)
-    told = []
-    for executor, name in ((Serial(), "serial"), (two, "processes")):
-        work = task(fetch, tmp_path / name, signal)
-        blocks, _ = planned(list(fetch.by_id), TokenStats(), work.engine, fetch)
-        assert work.given is not None
-        write_part(work.given, blocks[0].ids, {"text": np.zeros((len(blocks[0].ids), 3), "S9")})
-        [part] = work.given.glob("part-*.npz")
-        part.write_bytes(b"damaged")
-        with pytest.raises(RunError) as caught:
-            list(executor.map(work, blocks))
-        told.append(str(caught.value).replace(name, ""))
-        assert (caught.value.what, caught.value.do[:7]) == ("measured parts have gone", "Run the")
+    each = ((Serial(), "serial"), (two, "processes"))
+    told = [
+        str(told_of_a_damaged_block(samples, executor, tmp_path, name)).replace(name, "")
+        for executor, name in each
+    ]
     assert told[0] == told[1]
     assert caplog.text.count("its samples are measured again") == 2  # a worker's line, too
     assert not workers()

@@ -16,13 +16,13 @@ import numpy as np
 import psutil
 import pytest
 from calls import ended, python, wait_until
-from test_executors import SIGNALS, Pool, measured, same, task
+from test_executors import SIGNALS, Pool, measured, same, task, told_of_a_damaged_block
 from tiny import CHATML, byte_bpe, save_model
 
 from benchmarks.nodes import Disturbed, Nodes, outcome, records
 from benchmarks.stopping import SLOW, command, family, left
 from core import pools
-from core.blocks import planned, write_part
+from core.blocks import planned
 from core.domain import Sample
 from core.engines.fake import FakeEngine
 from core.errors import RunError
@@ -167,19 +167,11 @@ def test_actors_that_never_start_are_one_sentence(
 def test_an_error_is_the_sentence_it_is_in_one_process(
     samples: list[Sample], three: Ray, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    signal = SIGNALS[3]
-    fetch = Pool(samples)
-    told = []
-    for executor, name in ((Serial(), "serial"), (three, "actors")):
-        work = task(fetch, tmp_path / name, signal)
-        blocks, _ = planned(list(fetch.by_id), TokenStats(), work.engine, fetch)
-        assert work.given is not None
-        write_part(work.given, blocks[0].ids, {"text": np.zeros((len(blocks[0].ids), 3), "S9")})
-        [part] = work.given.glob("part-*.npz")
-        part.write_bytes(b"damaged")
-        with pytest.raises(RunError) as caught:
-            list(executor.map(work, blocks))
-        told.append(str(caught.value).replace(name, ""))
+    each = ((Serial(), "serial"), (three, "actors"))
+    told = [
+        str(told_of_a_damaged_block(samples, executor, tmp_path, name)).replace(name, "")
+        for executor, name in each
+    ]
     assert told[0] == told[1]
     assert caplog.text.count("its samples are measured again") == 2
     wait_until(lambda: not actors())
