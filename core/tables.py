@@ -65,6 +65,7 @@ class _Taken:
 
 def _header(where: str, cells: Sequence[str], fault: str) -> list[str]:
     names = [cell.strip() or f"column {number}" for number, cell in enumerate(cells, 1)]
+    fault = fault or encoding_fault("".join(names))
     if fault or len(set(names)) < len(names):
         do = "Put one name per column on the first line, each only once."
         raise RecordError(where, "is not a header", got=fault or names, do=do)

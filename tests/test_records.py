@@ -400,6 +400,11 @@ def test_a_whole_pair_of_escapes_is_text(tmp_path: Path) -> None:
         ("pool.csv", b"instruction,output\n", "holds no records"),
         ("pool.csv", b"a,a\n1,2\n", "is not a header"),
         ("pool.csv", b'"a,b\n1,2\n', "is not a header"),
+        (
+            "pool.tsv",
+            b"instruction\toutput\ti\xfe\nSay\tHi\t1\n",
+            "is not a header. Got 'is not valid UTF-8'",
+        ),
         ("pool.csv", b"Say hi,Hi\nSay ho,Ho\n", "no record has a shape I know"),
         ("pool.bin", bytes(range(256)) * 20, "is binary"),
         ("pool.jsonl", b"\x89PNG" + bytes(range(128, 256)) * 20, "is binary"),
