@@ -65,7 +65,7 @@ class Task:
         given = gather_few(self.given, block.ids) if self.given else {}
         samples = self.fetch(block.ids)
         ask = partial(self.signal.measure, samples, self.engine, self.max_tokens, given)
-        return memory.within(self.engine, ask)
+        return memory.within(self.engine, self.engine.checkpoint.name, ask)
 
 
 def write_part(folder: Path, ids: Sequence[str], arrays: Parts) -> None:

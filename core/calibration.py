@@ -17,8 +17,10 @@ from typing import Any
 from core import adapters, files
 from core.blocks import Fetch
 from core.domain import Sample, WarmUp
+from core.engines import memory
 from core.engines.hardware import Precision
 from core.engines.hf import HFEngine
+from core.engines.learning import SMALLER
 from core.engines.weights import load_model
 from core.errors import ModelError
 from core.models import Checkpoint, QuietTransformers
@@ -46,12 +48,15 @@ def calibrate(
 
     Raises:
         ModelError: the loss is not finite, or no drawn sample has a token to learn from.
+        RunError: memory is short even for one sample at a time, or for the optimiser.
     """
     drawn, key, found = sought(base, warm_up, template, ids, precision, max_tokens)
     if found is not None:
         return found
     name = f"{base.name}+warm-up"
-    card = _train(name, key, base, warm_up, template, fetch(drawn), precision, max_tokens, progress)
+    samples = fetch(drawn)
+    with memory.told(name, "memory is short for its training", SMALLER):
+        card = _train(name, key, base, warm_up, template, samples, precision, max_tokens, progress)
     return warmed(base, key, card, drawn)
 
 

@@ -12,6 +12,7 @@ free, and runs share what they share.
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import numpy as np
 
 from core import access, config, files, jobs, models, store, warm_ups
 from core.domain import FloatN, IntN, Sample, content_hash
-from core.engines import loader
+from core.engines import loader, memory
 from core.engines.hardware import Precision, choose
 from core.errors import ConfigError, RunError
 from core.methods import build, catalogue
@@ -30,6 +31,7 @@ from core.store.runs import Run, get_run, how
 
 VERSION = 1  # raise it when the same checkpoint gives other numbers
 ROLES = ("base", "calibrated")
+FREE = "Close what else uses memory, and ask again."
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,8 @@ def measure(pool: str, sample_id: str, run_id: str) -> dict[str, Heat]:
     """Measure what is not kept yet, with the run's own checkpoints and precision.
 
     Raises:
-        RunError: the run is not in the store, its checkpoints have gone, or the sample is
-            longer than the run's limit, or not in the pool.
+        RunError: the run is not in the store, its checkpoints have gone, the sample is longer
+            than the run's limit, or not in the pool, or memory is short.
     """
     run, sample = _asked(pool, sample_id, run_id)
     if reason := lacking(run):
@@ -111,9 +113,11 @@ def measure(pool: str, sample_id: str, run_id: str) -> dict[str, Heat]:
         if checkpoint is None or files.read_json(path) is not None:
             continue
         engine = loader.load(checkpoint, precision)
-        row = engine.token_heat(sample, signal.template, int(run.card["max_tokens"]))
+        limit = int(run.card["max_tokens"])
+        ask = partial(engine.token_heat, sample, signal.template, limit)
+        row = memory.within(engine, checkpoint.name, ask, FREE)
         if not len(row["nll"]):
-            what = f"is longer than the {run.card['max_tokens']:,} tokens of this run, or empty"
+            what = f"is longer than the {limit:,} tokens of this run, or empty"
             raise RunError(sample_id[:8], what, do="Score the pool with a larger --max-tokens.")
         files.write_json(path, {k: v.tolist() for k, v in row.items()}, indent=None)
     return kept(run, sample_id)

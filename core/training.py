@@ -8,21 +8,18 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core import files
 from core.domain import WarmUp
-from core.engines.batches import pad, token_batches
 from core.engines.hardware import Precision
+from core.engines.learning import Learner
 from core.errors import ModelError
-from core.progress import Progress, Stage
+from core.progress import Progress
 from core.templates import Encoded
-
-if TYPE_CHECKING:
-    import torch
 
 SAVE_EVERY_S = 120.0  # a training that runs longer keeps its state, and resumes from it
 
@@ -45,8 +42,11 @@ def train(
 
     Returns: the mean loss of each epoch, in nats per response token.
 
+    Where memory is short, fewer tokens are read at once from there on, see `Learner`.
+
     Raises:
         ModelError: the loss is not finite.
+        RunError: there is not even memory for one sample at a time.
     """
     import torch
 
@@ -55,7 +55,7 @@ def train(
     steps = math.ceil(len(encoded) / warm_up.batch_size) * warm_up.epochs
     due = {step: number for number, step in enumerate(saves_at(len(encoded), warm_up))}
     losses = _restore(model, optimiser, state)
-    tokens = sum(len(e) for e in encoded)
+    tokens, learner = sum(len(e) for e in encoded), Learner("warm-up", model, precision)
     saved = time.monotonic()
     with progress.stage("warm-up", tokens * warm_up.epochs, "tokens") as stage:
         stage.resume(tokens * len(losses))
@@ -67,7 +67,7 @@ def train(
                 step = epoch * len(batches) + number
                 for group in optimiser.param_groups:
                     group["lr"] = _rate(step, steps, warm_up)
-                loss, scored = _step(model, [encoded[i] for i in batch], precision, stage)
+                loss, scored = learner.step([encoded[i] for i in batch], stage)
                 _check_finite(loss)
                 torch.nn.utils.clip_grad_norm_(weights, 1.0)
                 optimiser.step()
@@ -121,41 +121,6 @@ def _rate(step: int, steps: int, warm_up: WarmUp) -> float:
     if step < rise:
         return warm_up.learning_rate * (step + 1) / rise
     return warm_up.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rise) / (steps - rise)))
-
-
-def _step(
-    model: Any, batch: Sequence[Encoded], precision: Precision, stage: Stage
-) -> tuple[float, int]:
-    """Add up the gradients of one optimiser step; returns summed NLL and response tokens."""
-    import torch
-
-    scored = sum(int(e.scored.sum()) for e in batch)
-    lengths = np.array([len(e) for e in batch])
-    kind = precision.device.split(":")[0]
-    budget = {"cpu": 2048, "cuda": 8192}[kind]
-    total = 0.0
-    for rows in token_batches(np.arange(len(batch)), lengths, budget):
-        part = [batch[i] for i in rows]
-        with torch.autocast(kind, torch.bfloat16, enabled=precision.dtype == "bf16"):
-            nll = _summed_nll(model, part, precision.device)
-        (nll / scored).backward()  # type: ignore[no-untyped-call]
-        total += nll.item()
-        stage.advance(int(lengths[rows].sum()))
-    return total, scored
-
-
-def _summed_nll(model: Any, batch: Sequence[Encoded], device: str) -> "torch.Tensor":
-    """Summed response NLL of a padded batch; the head runs on response positions only."""
-    import torch
-
-    ids, scored = pad(batch)
-    tokens = torch.from_numpy(ids).to(device)
-    mask = torch.from_numpy(scored[:, 1:]).to(device)
-    at = mask.any(0).nonzero()[:, 0]  # positions that any row needs, for `logits_to_keep`
-    logits = model(input_ids=tokens, use_cache=False, logits_to_keep=at).logits
-    kept = mask[:, at]
-    targets = tokens[:, 1:][:, at][kept]
-    return torch.nn.functional.cross_entropy(logits[kept].float(), targets, reduction="sum")
 
 
 def _keep(model: Any, optimiser: Any, losses: list[float], state: Path) -> None:

@@ -17,6 +17,7 @@ from core.calibration import calibrate
 from core.domain import Sample, Turn, WarmUp
 from core.engines.hardware import Precision
 from core.engines.hf import HFEngine
+from core.engines.learning import Learner
 from core.engines.weights import load_model
 from core.errors import ModelError
 from core.models import Checkpoint
@@ -143,7 +144,7 @@ def test_a_step_in_parts_has_the_gradient_of_the_mean_loss(
     encoded = encode([*samples, *samples], HFEngine(base, CPU).tokenizer)
     parts, whole = (load_model(base, "cpu", "float32") for _ in range(2))
     with Progress(quiet=True).stage("step", 1, "tokens") as stage:
-        total, scored = training._step(parts, encoded, CPU, stage)
+        total, scored = Learner("tiny", parts, CPU).step(encoded, stage)
     assert stage.done > 2048, "one forward pass holds it all: nothing is added up"
     targets = [torch.from_numpy(e.ids[1:][e.scored[1:]]) for e in encoded]
     logits = [

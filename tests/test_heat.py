@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from calls import jsonl, rows, sftlens, wait_until
 
 from core import config, heat, pools, runs, store, warm_ups
 from core.domain import RunSpec, Sample, Turn
+from core.engines import memory
 from core.engines.hardware import Precision
 from core.engines.hf import HFEngine
 from core.engines.token_heat import pieces
@@ -83,6 +85,61 @@ def test_the_second_time_nothing_is_measured(
     for role, x in first.items():
         np.testing.assert_array_equal(x.nll, again[role].nll)
         assert x.text == again[role].text
+
+
+def test_short_of_memory_the_numbers_are_the_same_or_it_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = scored(tmp_path)
+    sample_id = stored(run)[0][3]
+    right = heat.measure("toy", sample_id, run.run_id)
+    for room, said in (("100", 128), ("0", 1)):
+        shutil.rmtree(config.folder("heat"))
+        monkeypatch.setenv("SFTLENS_FAKE_ROOM_TOKENS", room)
+        if room == "0":
+            with pytest.raises(RunError, match="even for one sample at a time"):
+                heat.measure("toy", sample_id, run.run_id)
+        else:
+            found = heat.measure("toy", sample_id, run.run_id)
+            for role, x in right.items():
+                np.testing.assert_array_equal(x.nll, found[role].nll)
+                np.testing.assert_array_equal(x.entropy, found[role].entropy)
+        assert f"out of memory; going on with {said} tokens at once" in caplog.text
+    assert heat.kept(run, sample_id) == {}
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral", "gemma2", "gemma3", "gpt2"])
+def test_a_text_that_does_not_fit_is_read_in_pieces(
+    tmp_path: Path, family: str, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny.save_model(tmp_path / "m", tiny.byte_bpe(tiny.CHATML), family)
+    checkpoint = Checkpoint("m", "0", str(tmp_path / "m"), "m")
+    room, states, read = 20, HFEngine.states, []
+
+    def full(tokens: Any) -> None:
+        if tokens.numel() > room:
+            raise MemoryError
+        read.append(tokens.numel())
+
+    def short(self: HFEngine, tokens: Any, *rest: Any) -> Any:
+        full(tokens)
+        return states(self, tokens, *rest)
+
+    for sample in (samples[-6], samples[-2]):  # one response, and two of a conversation
+        right = HFEngine(checkpoint, Precision("cpu", "fp32")).token_heat(sample, "chat", 4096)
+        with monkeypatch.context() as patch:
+            patch.setattr(HFEngine, "states", short)
+            engine = HFEngine(checkpoint, Precision("cpu", "fp32"))
+            _ = engine.head, engine.stack  # what they ask the model is no text
+            engine.model.register_forward_pre_hook(lambda _, args: full(args[0]))
+            read.clear()
+            ask = partial(engine.token_heat, sample, "chat", 4096)
+            found = memory.within(engine, "m", ask)
+        assert len(read) > 3
+        for name in ("text", "turn"):
+            np.testing.assert_array_equal(found[name], right[name])
+        for name in ("nll", "entropy"):
+            np.testing.assert_allclose(found[name], right[name], rtol=1e-4, atol=1e-5)
 
 
 def test_two_runs_with_one_base_share_its_numbers(tmp_path: Path) -> None:

@@ -133,6 +133,7 @@ def test_the_block_of_a_killed_actor_is_measured_by_another_and_what_they_log_is
         actors()[0].kill()
         done += list(going)
     assert sorted(b.ids for b in done) == sorted(b.ids for b in blocks)
+    assert "its block is measured again, with half as many tokens at once" in caplog.text
     assert [caplog.text.count(line) for line in HALVED] == [1, 1, 1]
     found = {}
     for path in sorted(work.folder.glob("part-*.npz")):

@@ -15,7 +15,8 @@ from core.domain import Sample
 from core.engines import loader, sampling
 from core.engines.hf import HFEngine
 from core.errors import ModelError, RunError
-from core.executors import Name, opened
+from core.executors import Name, opened, wire
+from core.executors.measurer import Measurer
 from core.models import Checkpoint
 from core.signals import TokenStats
 
@@ -53,6 +54,41 @@ def test_no_memory_for_one_sample_is_one_sentence(
         "fake: memory is short even for one sample at a time."
         " Use fewer workers (--workers 1), a smaller --max-tokens, or --dtype bf16."
     )
+
+
+def test_a_worker_killed_for_its_memory_is_followed_by_one_with_half_the_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool = records(tmp_path / "pool.json", 120)
+    right = outcome(pool)
+    monkeypatch.setenv("SFTLENS_FAKE_ROOM_TOKENS", "200")  # a quarter of the budget fits
+    monkeypatch.setenv("SFTLENS_FAKE_KILLED", "yes")
+    monkeypatch.setenv("SFTLENS_CACHE", str(tmp_path / "killed"))
+    with opened("processes", 2) as workers:
+        found = outcome(pool, workers)
+    assert (found.scores, found.parts, found.twice) == (right.scores, right.parts, 0)
+    again = "died (signal 9); its block is measured again, with half as many tokens at once"
+    assert caplog.text.count(again) >= 2
+
+
+def test_a_block_that_is_killed_at_every_budget_is_one_sentence(
+    samples: list[Sample], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SFTLENS_FAKE_ROOM_TOKENS", "0")
+    monkeypatch.setenv("SFTLENS_FAKE_KILLED", "yes")
+    with opened("processes", 2) as short, pytest.raises(RunError) as caught:
+        measured(short, task(Pool(samples), tmp_path / "parts", TokenStats()))
+    said = "a process that measures died 3 times on the same block. Got 'signal 9'. If memory"
+    assert said in str(caught.value)
+
+
+def test_a_budget_is_halved_as_often_as_a_message_asks_and_never_grows(
+    samples: list[Sample], tmp_path: Path
+) -> None:
+    work, block = task(Pool(samples), tmp_path, TokenStats()), Block((samples[0].sample_id,), 0)
+    measurer = Measurer(0)
+    found = [measurer._loaded(wire.work(work, block, n)).batch_tokens for n in (0, 2, 1, 3, 99)]
+    assert found == [512, 128, 128, 64, 1]
 
 
 @pytest.fixture

@@ -124,7 +124,16 @@ def test_ctrl_c_ends_the_workers_too(
     assert scores() == right
 
 
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        (signal.SIGKILL, "(signal 9); its block is measured again, with half as many tokens"),
+        (signal.SIGTERM, "(signal 15); its block is measured again\n"),
+    ],
+)
 def test_the_block_of_a_killed_worker_is_measured_by_another(
+    sent: signal.Signals,
+    said: str,
     samples: list[Sample],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -135,10 +144,10 @@ def test_the_block_of_a_killed_worker_is_measured_by_another(
     with Processes(2) as executor:
         going = executor.map(task, blocks)
         done = [next(going)]
-        workers()[0].kill()
+        workers()[0].send_signal(sent)
         done += list(going)
     assert sorted(b.ids for b in done) == sorted(b.ids for b in blocks)
-    assert "died (signal 9); its block is measured again" in caplog.text
+    assert f"a process that measures died {said}" in caplog.text
     alone = task.signal.measure(samples, FakeEngine(), 4096, {})
     found = gather(task.folder, [s.sample_id for s in samples])
     assert all((found[name] == alone[name]).all() for name in alone)

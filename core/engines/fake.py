@@ -2,12 +2,14 @@
 
 Numbers come from hashes of the text: stable across machines, meaningless for people.
 `SFTLENS_FAKE_DELAY_S` makes each sample take that long, so that a test can kill a run;
-`SFTLENS_FAKE_ROOM_TOKENS` is all that its memory holds at once.
+`SFTLENS_FAKE_ROOM_TOKENS` is all that its memory holds at once; with `SFTLENS_FAKE_KILLED` its
+process is killed for more, as the system does it.
 """
 
 import hashlib
 import os
 import re
+import signal
 import time
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -37,6 +39,7 @@ class FakeEngine:
         asked = os.environ if tried else {}
         self.delay_s = float(asked.get("SFTLENS_FAKE_DELAY_S", "0"))
         self.room_tokens = int(asked.get("SFTLENS_FAKE_ROOM_TOKENS", self.batch_tokens))
+        self.killed = bool(asked.get("SFTLENS_FAKE_KILLED"))
 
     def halve(self) -> bool:
         """See `Engine.halve`."""
@@ -195,6 +198,8 @@ class FakeEngine:
     def _wait(self, samples: Sequence[Sample], max_tokens: int) -> NDArray[np.bool_]:
         """Take the time that a test asks for; returns which samples are over-long."""
         if self.batch_tokens > self.room_tokens:
+            if self.killed:
+                os.kill(os.getpid(), signal.SIGKILL)
             raise MemoryError(f"Unable to allocate {self.batch_tokens} tokens")
         time.sleep(self.delay_s * len(samples))
         return self.lengths(samples, "chat") > max_tokens

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from core.domain import Sample
 from core.engines.batches import pad, token_batches
 from core.engines.fused import head_stats
+from core.engines.kv_cache import roomy_cache
 from core.engines.logits import ROWS, VOCAB, nll_entropy
 from core.templates import Encoded, Template
 
@@ -68,6 +69,30 @@ def per_token(
     with torch.inference_mode():
         nll, entropy = _stats(engine, tokens, lengths, shared, mask, targets)
     return nll.double().cpu().numpy(), entropy.double().cpu().numpy()
+
+
+def piecewise(
+    engine: "HFEngine", one: Encoded, at_once: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """As `per_token` of one sample, of which `at_once` tokens are read at a time.
+
+    By transformers' own forward, whose keys and values of what was read are kept: slower, and for
+    where the whole does not fit into memory.
+    """
+    import torch
+
+    device = engine.precision.device
+    tokens, mask = (torch.from_numpy(x).to(device) for x in (one.ids, one.scored))
+    cache, parts = roomy_cache(engine.model.config), []
+    with torch.inference_mode():
+        for start in range(0, len(one) - 1, at_once):
+            read = slice(start, min(start + at_once, len(one) - 1))
+            asked = slice(read.start + 1, read.stop + 1)  # token t+1 is predicted at position t
+            out = engine.model(tokens[None, read], past_key_values=cache, use_cache=True)
+            logits = out.logits[0][mask[asked]]
+            parts.append(nll_entropy(logits.split(VOCAB, 1), tokens[asked][mask[asked]]))
+    nll, entropy = (torch.cat(x).double().cpu().numpy() for x in zip(*parts, strict=True))
+    return nll, entropy
 
 
 def first_asked(batch: Sequence[Encoded]) -> int:

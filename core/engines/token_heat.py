@@ -11,7 +11,7 @@ from core.templates import Encoded, Template
 
 if TYPE_CHECKING:
     from core.engines.hf import HFEngine
-from core.engines.reading import per_token
+from core.engines.reading import per_token, piecewise
 
 BROKEN = "\ufffd"  # what a decoder makes of a character of which a part is missing
 
@@ -19,7 +19,7 @@ BROKEN = "\ufffd"  # what a decoder makes of a character of which a part is miss
 def token_heat(
     engine: "HFEngine", sample: Sample, template: Template, max_tokens: int
 ) -> dict[str, NDArray[Any]]:
-    """See `Engine.token_heat`."""
+    """See `Engine.token_heat`. Where memory was short the sample is read in pieces."""
     encoded = engine.encoded([sample], template)[0]
     runs = _runs(encoded)
     if not runs or len(encoded) > min(max_tokens, engine.limit):
@@ -30,7 +30,10 @@ def token_heat(
             "nll": empty,
             "entropy": empty,
         }
-    nll, entropy = per_token(engine, [encoded])
+    if engine.halvings and len(encoded) > engine.batch_tokens:
+        nll, entropy = piecewise(engine, encoded, engine.batch_tokens)
+    else:
+        nll, entropy = per_token(engine, [encoded])
     texts = [text for ids in runs for text in pieces(ids, engine.tokenizer)]
     turn = np.repeat(np.arange(len(runs)), [len(ids) for ids in runs])
     return {"text": np.array(texts, object), "turn": turn, "nll": nll, "entropy": entropy}

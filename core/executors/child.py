@@ -15,18 +15,21 @@ from core.blocks import Block
 from core.executors import wire
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+KILLED = -9  # how `subprocess` tells of SIGKILL, on any system
 Heard = Queue[tuple["Child", Mapping[str, Any] | None]]
 
 
 class Child:
     """A worker process, and the block that it measures.
 
-    What it says is put into `heard`; None when it has gone, however it went.
+    What it says is put into `heard`; None when it has gone, however it went. `killed`: it was
+    ended from outside without a word, which the system does to who takes the last memory.
     """
 
     def __init__(self, number: int, device: str, heard: Heard) -> None:
         self.number = number
         self.block: Block | None = None
+        self.killed = False
         own = {"SFTLENS_CACHE": str(config.cache_dir()), "TOKENIZERS_PARALLELISM": "false"}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "core.executors.worker", str(number)],
@@ -72,7 +75,8 @@ class Child:
         """Wait for it until then (`time.monotonic`), not longer; how it ended, in words."""
         self.dismiss()
         try:
-            self._process.wait(max(0.0, deadline - time.monotonic()))
+            code = self._process.wait(max(0.0, deadline - time.monotonic()))
+            self.killed = code == KILLED
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

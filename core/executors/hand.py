@@ -6,6 +6,7 @@ from typing import Any
 from core.blocks import Block
 
 MOST = 120  # letters of a reason
+MEMORY = ("OutOfMemoryError", "OOM killer")
 
 
 @dataclass(eq=False)
@@ -33,3 +34,11 @@ def how(error: Exception) -> str:
     """The last line of what Ray says of an actor's end, cut where it grows long."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1][:MOST] if lines else type(error).__name__
+
+
+def maybe_short(error: Exception) -> bool:
+    """Whether memory may have run out where an actor was: Ray ended it, or it went without a word.
+
+    Ray does not tell a process that the system killed from one that crashed.
+    """
+    return any(sign in f"{type(error).__name__}: {error}" for sign in MEMORY)

@@ -22,6 +22,7 @@ class Measurer:
         self.writing = threading.Lock()
         self._card = card
         self._engine: Loadable | None = None
+        self._halvings = 0  # of the engine, that the parent asked for
 
     def measure(self, message: Mapping[str, Any]) -> None:
         """Measure the block of a message from `wire.work`, on one thread or one GPU."""
@@ -32,7 +33,10 @@ class Measurer:
             blocks.write_part(task.folder, block.ids, arrays)
 
     def _loaded(self, message: Mapping[str, Any]) -> Loadable:
-        """The engine of a checkpoint; the last one is kept."""
+        """The engine of a checkpoint, with a budget that was halved as often as is asked.
+
+        The last one is kept, and its smaller budget with it.
+        """
         checkpoint, precision = wire.made(message["checkpoint"]), wire.made(message["precision"])
         if precision.device == "cuda":  # any card will do, and each worker has its own
             precision = replace(precision, device=f"cuda:{self._card}")
@@ -40,4 +44,8 @@ class Measurer:
         if kept is None or (kept.checkpoint, kept.precision) != (checkpoint, precision):
             self._engine = None  # so that two models are never there at once
             self._engine = kept = loader.load(checkpoint, precision)
+            self._halvings = 0
+        while self._halvings < message["halvings"]:
+            self._halvings += 1
+            kept.halve()  # where it is at its least already, nothing changes
         return kept

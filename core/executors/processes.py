@@ -113,7 +113,7 @@ class Processes:
         self._there.remove(child)
         how = child.end(time.monotonic() + END_S)
         if child.block is not None:
-            waiting.lost(child.block, how)
+            waiting.lost(child.block, how, child.killed)
 
     def close(self) -> None:
         """End all workers; what they were measuring is lost, and nothing else."""

@@ -19,7 +19,7 @@ from core.errors import RunError
 from core.executors import room, wire
 from core.executors.actor import Actor
 from core.executors.cluster import joined
-from core.executors.hand import Hand, how
+from core.executors.hand import Hand, how, maybe_short
 from core.executors.lines import Repeater
 from core.executors.waiting import TRIES, Waiting
 
@@ -132,7 +132,7 @@ class Ray:
         try:
             told = wire.receive(io.BytesIO(self._ray.get(hand.asked)))
         except self._ray.exceptions.RayError as error:
-            self._bury(hand, waiting, how(error))
+            self._bury(hand, waiting, error)
             return None
         hand.asked = None
         for line in told.get("logged", ()):
@@ -146,18 +146,18 @@ class Ray:
         block, hand.block = hand.block, None
         return block
 
-    def _bury(self, hand: Hand, waiting: Waiting, how: str) -> None:
+    def _bury(self, hand: Hand, waiting: Waiting, error: Exception) -> None:
         """An actor has gone, maybe with its machine; its block is the next to be given."""
         self._there.remove(hand)
         self._kill(hand)  # it may be cut off only
         self._greet()
         if hand.block is not None:
-            waiting.lost(hand.block, how)
+            waiting.lost(hand.block, how(error), maybe_short(error))
             return
         self._stillborn += not hand.known
         if self._stillborn >= TRIES and not any(other.known for other in self._there):
             do = f"Each machine of the cluster needs SFTLens {__version__} and a few GB of memory."
-            raise RunError("--executor ray", "its actors do not start", got=how, do=do)
+            raise RunError("--executor ray", "its actors do not start", got=how(error), do=do)
 
     def close(self) -> None:
         """End all actors; what they were measuring is lost, and nothing else."""

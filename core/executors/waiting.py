@@ -20,6 +20,7 @@ class Waiting:
         self._task, self._blocks = task, deque(blocks)
         self._ready: tuple[Block, bytes] | None = None
         self._died: Counter[Block] = Counter()
+        self._halvings: Counter[Block] = Counter()
 
     def __bool__(self) -> bool:
         return self._ready is not None or bool(self._blocks)
@@ -28,7 +29,8 @@ class Waiting:
         """Read the samples of the next block, while the workers are busy."""
         if self._ready is None and self._blocks:
             block = self._blocks.popleft()
-            self._ready = (block, wire.packed(wire.work(self._task, block)))
+            message = wire.work(self._task, block, self._halvings[block])
+            self._ready = (block, wire.packed(message))
 
     def take(self) -> tuple[Block, bytes]:
         """The next block, and the message that hands it over."""
@@ -37,8 +39,11 @@ class Waiting:
         taken, self._ready = self._ready, None
         return taken
 
-    def lost(self, block: Block, how: str) -> None:
+    def lost(self, block: Block, how: str, short: bool = False) -> None:
         """The worker of a block has died; the block is put in front.
+
+        `short`: maybe for want of memory, without a word. Then it is measured with half of what
+        was read at once, and that by a worker that keeps to it.
 
         Raises:
             RunError: it has ended its worker again and again.
@@ -48,5 +53,7 @@ class Waiting:
             what = f"a process that measures died {TRIES} times on the same block"
             do = "If memory is short, use fewer of them (--workers 1) or a smaller --max-tokens."
             raise RunError(block.ids[0][:8], what, got=how, do=do)
-        log.warning("a process that measures died (%s); its block is measured again", how)
+        self._halvings[block] += short
+        less = ", with half as many tokens at once" if short else ""
+        log.warning("a process that measures died (%s); its block is measured again%s", how, less)
         self._blocks.appendleft(block)

@@ -47,8 +47,11 @@ def receive(source: IO[bytes]) -> Any:
     return json.loads(body.decode("utf8", "surrogatepass")) if len(body) == length else None
 
 
-def work(task: Task, block: Block) -> dict[str, Any]:
-    """A block with its samples, and all that a worker must know to measure it."""
+def work(task: Task, block: Block, halvings: int = 0) -> dict[str, Any]:
+    """A block with its samples, and all that a worker must know to measure it.
+
+    `halvings`: how often the engine's budget is to be halved before, at least.
+    """
     return {
         "signal": plain(task.signal),
         "checkpoint": plain(task.engine.checkpoint),
@@ -58,6 +61,7 @@ def work(task: Task, block: Block) -> dict[str, Any]:
         "given": str(task.given.resolve()) if task.given else None,
         "ids": block.ids,
         "work": block.work,
+        "halvings": halvings,
         "samples": [_flat(sample) for sample in task.fetch(block.ids)],
     }
 
