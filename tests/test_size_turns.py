@@ -140,7 +140,7 @@ def test_app_scorer_and_command_line_at_once_show_no_error_and_lose_no_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SFTLENS_CACHE", str(tmp_path / "together"))  # together moves it there
-    done = together(tmp_path / "together", 5.0, 2_000, apps=1)
+    done = together(tmp_path / "together", 5.0, 2_000, apps=1, bulk=13_000)
     assert done.errors == []
     assert done.made == done.found
     assert min(done.made.values()) >= 1
