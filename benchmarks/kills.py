@@ -59,8 +59,7 @@ def left(world: World, step: str, state: Path) -> Iterator[str]:
     path = state / "cache" / "sftlens.duckdb"
     if not path.exists():
         return
-    with duckdb.connect(str(path)) as con:
-        now = contents(con)
+    now = _looked_at(path)
     ends = []
     for place in (world.before(step), world.after(step)):
         if (there := place / "cache" / "sftlens.duckdb").exists():
@@ -70,6 +69,16 @@ def left(world: World, step: str, state: Path) -> Iterator[str]:
             ends.append({})  # where there was no store, an empty one is as good as none
     if now not in ends and _rows(now) not in [_rows(end) for end in ends]:
         yield f"the store is between two states: {sorted(now)}"
+
+
+def _looked_at(path: Path) -> dict[str, Any]:
+    """What a store holds, seen in a copy: the second call meets what the kill left."""
+    with tempfile.TemporaryDirectory() as folder:
+        for each in (path, path.with_name(f"{path.name}.wal")):
+            if each.exists():
+                shutil.copyfile(each, Path(folder) / each.name)
+        with duckdb.connect(str(Path(folder) / path.name)) as con:
+            return contents(con)
 
 
 def _rows(found: Mapping[str, Any]) -> dict[str, Any]:

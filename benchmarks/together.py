@@ -1,10 +1,11 @@
 """Scorer, app and command line on one store at once: errors shown, writes lost, time to read.
 
-    python -m benchmarks.together [--minutes 5] [--samples 20000]
+    python -m benchmarks.together [--minutes 5] [--samples 20000] [--bulk 1000000]
 
 Two app processes have four sessions each that ask what pages ask; in the first one a person judges
 samples and saves recipes meanwhile. A third process does that too, and imports and scores a pool
 that grows. Nobody may see an error, and what was saved must be there. p95 of a read: under 0.3 s.
+With `--bulk` a fourth process imports so many samples meanwhile, once.
 """
 
 import json
@@ -20,7 +21,7 @@ import click
 import numpy as np
 
 TARGET_S = 0.3
-POOL, GROWING = "together", "growing"
+POOL, GROWING, BULK = "together", "growing", "bulk"
 READERS = 4  # sessions of an app process
 
 
@@ -49,22 +50,24 @@ class Together:
 @click.command(help=__doc__)
 @click.option("--minutes", default=5.0, show_default=True)
 @click.option("--samples", "n", default=20_000, show_default=True)
-def main(minutes: float, n: int) -> None:
+@click.option("--bulk", default=0, help="Samples of a long import meanwhile.")
+def main(minutes: float, n: int, bulk: int) -> None:
     """Measure; see the module."""
     with tempfile.TemporaryDirectory() as folder:
-        done = together(Path(folder), 60 * minutes, n)
+        done = together(Path(folder), 60 * minutes, n, bulk=bulk)
     for line in done.lines():
         click.echo(line)
     if done.errors or done.found != done.made:
         raise SystemExit(1)
 
 
-def together(folder: Path, seconds: float, n: int, apps: int = 2) -> Together:
+def together(folder: Path, seconds: float, n: int, apps: int = 2, bulk: int = 0) -> Together:
     """Make a store in the folder and let all of them at it for so long."""
     os.environ["SFTLENS_CACHE"] = str(folder)
     _prepare(n)
     roles = [("app", READERS, k == 0, f"app {k}") for k in range(apps)]
-    children = [_started(*role, seconds) for role in [*roles, ("cli", 0, True, "cli")]]
+    roles += [("cli", 0, True, "cli"), *[("bulk", 0, False, str(bulk))] * (bulk > 0)]
+    children = [_started(*role, seconds) for role in roles]
     for child in children:  # all of them have read their libraries
         assert child.stdout is not None
         child.stdout.readline()
@@ -78,7 +81,10 @@ def together(folder: Path, seconds: float, n: int, apps: int = 2) -> Together:
         for kind, many in own.get("made", {}).items():
             made[kind] = made.get(kind, 0) + many
     reads = [x for own in told for x in own.get("reads", [])]
-    return Together(reads, [e for own in told for e in own["errors"]], made, _found())
+    found = _found()
+    if not bulk:
+        del found["samples of a long import"]
+    return Together(reads, [e for own in told for e in own["errors"]], made, found)
 
 
 def _prepare(n: int) -> None:
@@ -117,6 +123,7 @@ def _found() -> dict[str, int]:
             "recipes": len(recipes.saved(con, POOL)),
             "imported samples": int(pools.get(GROWING, 0)),
             "runs": int(scored),
+            "samples of a long import": int(pools.get(BULK, 0)),
         }
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.suite.keeping import cache_in
 from core import config, pools
-from core.store import journal, schema
+from core.store import aside, journal, schema
 
 STEPS = ("import", "score", "ingest", "migrate", "export")
 OLD = 3  # steps of the schema that the older store has seen
@@ -74,14 +74,14 @@ def prepare(folder: Path, n: int = N) -> World:
 
 def older(cache: Path, file: Path) -> None:
     """A store as it was `OLD` steps after the first version, with a pool."""
-    newest = schema.MIGRATIONS
-    schema.MIGRATIONS = newest[:OLD]
+    newest, long_s = schema.MIGRATIONS, aside.LONG_S
+    schema.MIGRATIONS, aside.LONG_S = newest[:OLD], float("inf")  # which wrote into the file itself
     try:
         with cache_in(cache):
             pools.import_files([file], "pool")
         shutil.rmtree(cache / journal.FOLDER)  # which came later
     finally:
-        schema.MIGRATIONS = newest
+        schema.MIGRATIONS, aside.LONG_S = newest, long_s
 
 
 def undisturbed(world: World, step: str) -> None:

@@ -165,7 +165,7 @@ def _store(
         int(np.isfinite(scores.value).sum()),
         time.monotonic() - began,
     )
-    with store.connect(write=True) as con:
+    with store.connect(write=True, lasts_s=len(pool) / stored.IN_A_SECOND) as con:
         with_columns = replace(scores, diagnostics={**x, **scores.diagnostics})
         stored.add_run(con, run, pool.sample_ids, with_columns)
     return run

@@ -17,7 +17,7 @@ from typing import Any
 
 MOST = 256 * 2**20  # bytes of a JSON file that is read at once
 # Whose a file is that is not whole yet: the machine, since a folder may be shared, and the process.
-_OWNER = re.compile(r"[-.]([0-9a-f]{8})-(\d+)(?:-\d+)?\.(?:part|parquet|jsonl)(?:\.wal)?$")
+_OWNER = re.compile(r"[-.]([0-9a-f]{8})-(\d+)(?:-\d+)?\.(?:part|parquet|jsonl)(?:\.wal|\.tmp)?$")
 
 
 @contextmanager
@@ -27,12 +27,17 @@ def whole(path: Path) -> Iterator[Path]:
     The name carries machine, process and thread, so two writers never share a half-written file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{owner()}-{threading.get_ident()}.part")
+    made = part(path)
     try:
-        yield part
-        os.replace(part, path)
+        yield made
+        os.replace(made, path)
     finally:
-        part.unlink(missing_ok=True)
+        made.unlink(missing_ok=True)
+
+
+def part(path: Path) -> Path:
+    """The hidden name beside a path under which this thread makes it, known to `sweep`."""
+    return path.with_name(f".{path.name}.{owner()}-{threading.get_ident()}.part")
 
 
 def owner() -> str:
@@ -51,7 +56,7 @@ def sweep(folder: Path) -> None:
         found = _OWNER.search(path.name)
         if found and is_ours(path) and not psutil.pid_exists(int(found[2])):
             with suppress(OSError):
-                path.unlink()
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def is_ours(path: Path) -> bool:

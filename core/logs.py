@@ -10,7 +10,8 @@ import logging
 import os
 import re
 import sys
-import time
+
+from core import clock
 
 FORMAT = "SFTLENS_LOG"
 NAMED = re.compile(r"SECRET|TOKEN|PASSWORD|PASSWD|API_?KEY|ACCESS_KEY|CREDENTIAL", re.IGNORECASE)
@@ -67,9 +68,8 @@ class Lines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One JSON object in ASCII, so that no text can break the line."""
-        when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         line = {
-            "time": f"{when}.{int(record.msecs):03d}Z",
+            "time": clock.utc(record.created),
             "level": record.levelname.lower(),
             "name": record.name,
             "message": without_secrets(record.getMessage()),

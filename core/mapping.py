@@ -182,7 +182,7 @@ def make_from(
         len(pool),
         time.monotonic() - began,
     )
-    with store.connect(write=True) as con:
+    with store.connect(write=True, lasts_s=len(pool) / stored.IN_A_SECOND) as con:
         stored.add_map(con, row, pool.sample_ids, made)
     return row
 

@@ -1,6 +1,7 @@
 """Files -> a pool in the store, with books that balance."""
 
 import json
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -80,7 +81,8 @@ def import_files(
 
     `limit` reads only the first records of each file.
 
-    Samples are spooled to a Parquet file first, so the store is locked only for the insert.
+    Samples are spooled to a Parquet file first, and the store is locked only for the insert; for
+    a long one, only at its end.
     A record that cannot become a sample goes unchanged, with `path:line` and the reason, into
     `quarantine/<pool>-<n>.jsonl` beside the store.
 
@@ -91,17 +93,17 @@ def import_files(
     _check_names(name, paths)
     config.check_writable()
     books = Books()
-    spool = config.folder("spool") / f"import-{files.owner()}.parquet"
+    spool = config.folder("spool") / f"import-{files.owner()}-{threading.get_ident()}.parquet"
     rejected = spool.with_suffix(".jsonl")
     _sweep(spool.parent)
     try:
         with rejected.open("w", encoding="ascii", newline="\n") as aside:
             progress = progress or Progress(quiet=True)
-            _write_spool(spool, _sources(paths, mapping, limit, books, aside, progress))
+            samples = _write_spool(spool, _sources(paths, mapping, limit, books, aside, progress))
         if books.read and books.quarantined == books.read:
             what = f"no record could become a sample; first: {books.first_quarantined[0]}"
             raise RecordError(paths[0], what, do="Mend the file, or name its columns with --map.")
-        with store.connect(write=True) as con:
+        with store.connect(write=True, lasts_s=samples / pools.IN_A_SECOND) as con:
             added = pools.add_pool(con, name, kind, spool)
         books.quarantine_file = _kept(name, rejected) if books.quarantined else None
     except OSError as error:
@@ -160,8 +162,8 @@ def _sources(
         yield batch
 
 
-def _write_spool(spool: Path, batches: Iterator[list[Sample]]) -> None:
-    """Write the batches as one Parquet file; an empty one when there are none."""
+def _write_spool(spool: Path, batches: Iterator[list[Sample]]) -> int:
+    """Write the batches as one Parquet file, empty when there are none; how many samples."""
     import pyarrow.parquet as pq
 
     first = 0
@@ -170,6 +172,7 @@ def _write_spool(spool: Path, batches: Iterator[list[Sample]]) -> None:
         for batch in batches:
             writer.write_table(pools.arrow_batch(batch, first))
             first += len(batch)
+    return first
 
 
 def _put_aside(item: Quarantined, books: Books, aside: IO[str]) -> None:
@@ -185,7 +188,9 @@ def _kept(name: str, rejected: Path) -> Path:
     """Give what was put aside its place: a new file for each import."""
     folder = config.folder("quarantine")
     stem = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
-    names = (folder / f"{stem}-{number}.jsonl" for number in count(1))
-    path = next(path for path in names if not path.exists())
-    rejected.replace(path)
-    return path
+    for number in count(1):
+        path = folder / f"{stem}-{number}.jsonl"
+        with suppress(FileExistsError):
+            path.touch(exist_ok=False)  # taken: another import may look for a name, too
+            return rejected.replace(path)
+    raise AssertionError("numbers do not end")

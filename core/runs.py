@@ -209,7 +209,7 @@ def _execute(spec: RunSpec, method: Method, measuring: Measuring) -> Finished:
         n_scored,
         time.monotonic() - began,
     )
-    with store.connect(write=True) as con:
+    with store.connect(write=True, lasts_s=len(pool) / stored.IN_A_SECOND) as con:
         stored.add_run(con, run, pool.sample_ids, scores)
     message = f"scored {n_scored:,} of {len(pool):,} samples in {duration(run.seconds)}"
     jobs.report_end(progress, "done", message, run_id=run_id)

@@ -4,6 +4,7 @@ One JSON object a line in `writes.jsonl` beside the store, only ever added to. I
 that is made anew. Names and ids only: never a sample's text, a note, or a secret.
 """
 
+import errno
 import json
 import os
 import time
@@ -14,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from core import config
+from core import clock, config
 
 Outcome = Literal["done", "refused", "failed"]
 MOST_CHARS = 200  # of a name: a line is one write to the file, so that two never mix
@@ -46,7 +47,7 @@ def opened() -> Iterator[int]:
     """
     try:
         path().parent.mkdir(parents=True, exist_ok=True)
-        log = os.open(path(), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        log = os.open(path(), os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     except OSError as error:
         raise config.unwritable(error) from error
     try:
@@ -59,12 +60,23 @@ def add(log: int, who: str, act: str, on: str, outcome: Outcome, detail: str = "
     """Add a line to an open log.
 
     Raises:
-        OSError: the disk refuses it.
+        OSError: the disk refuses it, or has room for a part of it only.
     """
-    now = time.time()
-    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z"
-    line = Write(stamp, who[:MOST_CHARS], act, on[:MOST_CHARS], outcome, detail[:MOST_CHARS])
-    os.write(log, json.dumps(asdict(line)).encode("ascii") + b"\n")
+    now = clock.utc(time.time())
+    line = Write(now, who[:MOST_CHARS], act, on[:MOST_CHARS], outcome, detail[:MOST_CHARS])
+    text = json.dumps(asdict(line)).encode("ascii") + b"\n"
+    if _is_cut(log):  # what a full disk has left stays a line of its own
+        text = b"\n" + text
+    if os.write(log, text) < len(text):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _is_cut(log: int) -> bool:
+    """Whether the last line has no end."""
+    if not os.lseek(log, 0, os.SEEK_END):
+        return False
+    os.lseek(log, -1, os.SEEK_END)
+    return os.read(log, 1) != b"\n"
 
 
 def newest(n: int, who: str = "", act: str = "") -> list[Write]:

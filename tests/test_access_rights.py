@@ -9,7 +9,7 @@ from calls import sftlens
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import access, config, places, pools, roles, writes
+from core import access, clock, config, places, pools, roles, writes
 from core.access import JUDGING, Action, Person
 from core.errors import AccessError, ConfigError
 from core.roles import ROLES, Roles
@@ -135,10 +135,24 @@ def test_a_line_that_was_cut_short_is_passed_over() -> None:
     with access.act("recipe", "toy one"):
         pass
     with writes.path().open("ab") as log:
-        log.write(b'{"at": "20\n')
+        log.write(b'{"at": "20')  # as a full disk cuts it
     with access.act("recipe", "toy two"):
         pass
     assert [w.on for w in writes.newest(9)] == ["toy one", "toy two"]
+
+
+def test_a_line_for_which_there_is_no_room_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "write", lambda log, text: len(text) - 1)
+    with writes.opened() as log, pytest.raises(OSError, match="No space left"):
+        writes.add(log, "ada", "recipe", "toy", "done")
+
+
+@pytest.mark.parametrize(
+    ("at", "text"),
+    [(0.0, "1970-01-01T00:00:00.000Z"), (86_399.9996, "1970-01-01T23:59:59.999Z")],
+)
+def test_a_time_of_day_is_cut_to_milliseconds(at: float, text: str) -> None:
+    assert clock.utc(at) == text
 
 
 def test_the_command_lists_writes_without_a_text_of_a_sample(tmp_path: Path) -> None:

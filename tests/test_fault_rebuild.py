@@ -4,6 +4,7 @@ import json
 import os
 import random
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,17 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 import pytest
-from calls import jsonl, rows, sftlens
+from calls import ended, jsonl, kill, python, rows, sftlens, start, wait_until
 
 from benchmarks.kills import contents
-from core import config, external, mapping, pools, rebuild, runs, store
+from core import config, external, mapping, pools, rebuild, retelling, runs, store
 from core.domain import RunSpec, Sample, Turn
 from core.errors import StoreError
 from core.recipe import Recipe
 from core.rules import Search
 from core.store import faults, journal, recipes, reviews
 from core.store import pools as stored_pools
+from core.store.look import damage
 
 LIGHT = {"width": 16, "checkpoints": 1}
 
@@ -82,9 +84,9 @@ def cache(filled: Path) -> Path:
 
 def rebuilt(*words: str) -> str:
     """What the command says."""
-    ended = sftlens("rebuild", *words)
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout
+    done = sftlens("rebuild", *words)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def held() -> dict[str, Any]:
@@ -168,7 +170,7 @@ def test_any_damage_is_one_line_that_says_rebuild_or_does_no_harm(
             out.seek(rng.randrange(size))
             out.write(rng.randbytes(rng.choice([1, 64, 5000])))
         os.truncate(path, size if rng.random() < 0.8 else rng.randrange(size))
-        fault = store.damage(path)
+        fault = damage(path)
         if fault is None:
             assert held() == before
         else:
@@ -226,7 +228,7 @@ def test_a_rebuild_that_is_stopped_changes_nothing(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(rebuild, "_recipe", stopped)
+        patch.setattr(retelling, "_recipe", stopped)
         with pytest.raises(KeyboardInterrupt):
             rebuild.rebuild()
     assert path.read_bytes() == content
@@ -358,9 +360,130 @@ def test_ctrl_c_while_a_transaction_ends_leaves_its_line(cache: Path) -> None:
         raise KeyboardInterrupt
 
     with store.connect() as con:
-        line = {"map_id": "0" * 20}
+        line = {"map_id": "0" * 20, "pool": "pool", "fingerprint": "", "source": {}}
         for commit, more in ((pressed, 1), (lambda: con.execute("FROM nowhere"), 0)):
             before = len(journalled())
             with pytest.raises((KeyboardInterrupt, duckdb.Error)), journal.kept(commit):
                 journal.add(con, "map", line)
             assert len(journalled()) == before + more
+
+
+JUDGE = """
+import sys
+from core import store
+from core.store import reviews
+with store.connect(write=True, people=True) as con:
+    reviews.add(con, reviews.Review("pool", sys.argv[1], "bob", "bad", "meanwhile"))
+"""
+COMMIT = """
+import os, sys, duckdb
+con = duckdb.connect(sys.argv[1])
+con.execute("INSERT INTO reviews (pool, sample_id, reviewer) VALUES ('pool', 'x', 'cleo')")
+os._exit(0)  # killed before its log went into the file
+"""
+
+
+def first_id() -> str:
+    with store.connect() as con:
+        return stored_pools.get_pool(con, "pool").sample_ids[0]
+
+
+def reviewers() -> set[str]:
+    with store.connect() as con:
+        return {name for (name,) in con.execute("SELECT reviewer FROM reviews").fetchall()}
+
+
+def test_what_is_judged_while_a_store_is_rebuilt_is_in_the_new_one(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, judged = retelling._map, first_id()
+
+    def meanwhile(*args: Any, **kwargs: Any) -> None:
+        assert ended(python("-c", JUDGE, judged))[0] == 0
+        told(*args, **kwargs)
+
+    monkeypatch.setattr(retelling, "_map", meanwhile)
+    account = rebuild.rebuild(anyway=True)
+    assert account.there == account.back
+    assert reviewers() == {"ana", "bob"}
+
+
+def test_a_rebuild_that_is_killed_in_its_last_step_loses_no_commit_of_the_log(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, log = config.store_path(), cache / f"{config.store_path().name}.wal"
+    ended(python("-c", COMMIT, str(path)))
+    assert log.exists()
+
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rebuild.os, "link", killed)
+        with pytest.raises(KeyboardInterrupt):
+            rebuild.rebuild(anyway=True)
+    assert reviewers() == {"ana", "cleo"}
+    rebuild.rebuild(anyway=True)
+    assert reviewers() == {"ana", "cleo"}
+
+
+def test_a_rebuild_killed_at_any_moment_is_called_again_and_nothing_is_missing(
+    filled: Path, report: list[str]
+) -> None:
+    seed = random.randrange(2**31)
+    report.append(f"kills of a rebuild were drawn with seed {seed}")
+    rng, cache = random.Random(seed), config.cache_dir()
+    with duckdb.connect(str(filled / config.store_path().name), read_only=True) as con:
+        before = contents(con)
+    for _ in range(3):
+        shutil.rmtree(cache, ignore_errors=True)
+        shutil.copytree(filled, cache)
+        blank(config.store_path())
+        process = start("rebuild")
+        wait_until(lambda: (cache / ".rebuilt.duckdb").exists() or not damaged(cache), process)
+        time.sleep(rng.random())
+        kill(process)
+        assert "came back" in rebuilt() or held() == before
+        assert held() == before
+        assert not list(cache.glob(".rebuilt*"))
+
+
+def damaged(cache: Path) -> bool:
+    return not list(cache.glob("*.damaged.duckdb"))
+
+
+ODD = [
+    {"run": {"run_id": []}},
+    {"import": {"pool": "pool"}},
+    {"import": {"pool": "pool", "kind": "pool", "start": "0", "n": 1, "before": "", "after": ""}},
+    {"map": {"map_id": "0", "pool": "pool", "fingerprint": "", "source": 1}},
+    {"recipe": {"name": {}, "version": 1}},
+    {"review": {"pool": "pool", "sample_id": "x", "note": []}},
+]
+
+
+@pytest.mark.parametrize("line", ODD)
+def test_a_line_of_another_shape_stops_neither_a_write_nor_a_rebuild(
+    line: dict[str, Any], cache: Path
+) -> None:
+    before = held()
+    with (cache / journal.FOLDER / journal.NAME).open("a") as out:
+        out.write(json.dumps(line) + "\n")
+    store._BESIDE.clear()
+    with store.connect(write=True):
+        pass
+    blank(config.store_path())
+    account = rebuild.rebuild()
+    assert (account.unreadable, account.lost) == (1, [])
+    assert held() == before
+
+
+def test_a_line_whose_values_do_not_fit_is_named_and_the_others_come_back(cache: Path) -> None:
+    before = held()
+    with (cache / journal.FOLDER / journal.NAME).open("a") as out:
+        row = dict.fromkeys(reviews.TOLD, "x") | {"sample_id": "0a1b", "created_at": "no time"}
+        out.write(json.dumps({"review": row}) + "\n")
+    blank(config.store_path())
+    [(kind, why)] = rebuild.rebuild().lost
+    assert (kind, "its line is damaged" in why, "0a1b" in why) == ("review", True, True)
+    assert held() == before

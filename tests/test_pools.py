@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -268,3 +269,45 @@ def test_every_other_real_file_imports_too(shared_data: Path) -> None:
             books = take(path, path.stem)
             assert books.imported > 0.95 * books.read
             assert len(pool(path.stem)) == books.imported
+
+
+def test_threads_of_one_process_import_at_once_and_each_keeps_its_own(tmp_path: Path) -> None:
+    failures: list[BaseException] = []
+    found: list[Books] = []
+
+    def work(k: int) -> None:
+        try:
+            path = jsonl(tmp_path / f"{k}.jsonl", [*rows(300, 300 * k), CUT + str(k)])
+            found.append(take(path, "pool"))
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=[k]) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert sorted(map(counts, found)) == [(301, 300, 0, 1)] * 4
+    assert len(pool()) == 1200
+    kept = [item["record"] for books in found for item in quarantined(books)]
+    assert sorted(kept) == [CUT + str(k) for k in range(4)]
+
+
+def test_two_imports_never_put_what_is_refused_into_one_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (tmp_path / name for name in ("first", "second"))
+    first.write_text("first")
+    second.write_text("second")
+    kept: list[Path] = []
+    replaced = Path.replace
+
+    def meanwhile(self: Path, target: Path) -> Path:
+        if self == first:
+            kept.append(pools._kept("pool", second))  # another process, at the same moment
+        return replaced(self, target)
+
+    monkeypatch.setattr(Path, "replace", meanwhile)
+    kept.append(pools._kept("pool", first))
+    assert [path.read_text() for path in kept] == ["second", "first"]

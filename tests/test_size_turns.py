@@ -10,7 +10,7 @@ from calls import kill, python
 from benchmarks.together import together
 from core import config, store
 from core.errors import StoreError
-from core.store import turns
+from core.store import opening, turns
 
 READ_ON = """
 import time
@@ -66,7 +66,7 @@ def test_readers_that_never_end_together_let_a_writer_in() -> None:
 def test_who_reads_or_writes_waits_for_a_long_write_however_short_its_patience_with_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(store, "WAIT_S", 0.05)
+    monkeypatch.setattr(opening, "WAIT_S", 0.05)
     writer = python("-c", WRITE_LONG, "1.5")
     assert writer.stdout is not None
     assert writer.stdout.readline() == "writing\n"
@@ -121,7 +121,7 @@ def test_threads_of_one_process_write_one_after_the_other_while_others_read() ->
 def test_who_reads_may_ask_again_while_a_writer_waits_for_it() -> None:
     with store.connect() as con:
         writer = python("-c", WRITE_LONG, "0")
-        while not turns._taken(Path(f"{config.store_path()}.lock")):
+        while not turns._taken(turns.beside(config.store_path(), turns.DOOR)):
             assert writer.poll() is None
         assert con.execute("SELECT count(*) FROM pools").fetchone() == (0,)
         assert names() == []
@@ -130,7 +130,7 @@ def test_who_reads_may_ask_again_while_a_writer_waits_for_it() -> None:
 
 
 def test_a_reader_needs_no_lock_file_and_makes_none() -> None:
-    lock = Path(f"{config.store_path()}.lock")
+    lock = turns.beside(config.store_path(), turns.DOOR)
     lock.unlink()
     assert names() == []
     assert not lock.exists()
@@ -140,7 +140,7 @@ def test_app_scorer_and_command_line_at_once_show_no_error_and_lose_no_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SFTLENS_CACHE", str(tmp_path / "together"))  # together moves it there
-    done = together(tmp_path / "together", 5.0, 2_000, apps=1)
+    done = together(tmp_path / "together", 5.0, 2_000, apps=1, bulk=13_000)
     assert done.errors == []
     assert done.made == done.found
     assert min(done.made.values()) >= 1

@@ -11,7 +11,7 @@ from calls import ended, python
 from core import config, store
 from core.domain import Sample, Turn
 from core.errors import ConfigError, PoolError, StoreError
-from core.store import pools, schema, views
+from core.store import opening, pools, schema, views
 
 HOLD = """
 import sys, time, duckdb
@@ -137,7 +137,7 @@ def test_who_comes_second_waits_for_the_other_process(held: str, wanted: bool) -
 
 
 def test_a_lock_that_never_goes_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "WAIT_S", 0.1)
+    monkeypatch.setattr(opening, "WAIT_S", 0.1)
     add("one", [sample("a")])
     other = python("-c", HOLD, str(config.store_path()), "write")
     assert other.stdout is not None
@@ -150,7 +150,7 @@ def test_a_lock_that_never_goes_is_one_sentence(monkeypatch: pytest.MonkeyPatch)
 def test_a_damaged_store_in_a_folder_of_blocks_is_not_taken_for_a_locked_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "WAIT_S", 0.1)
+    monkeypatch.setattr(opening, "WAIT_S", 0.1)
     monkeypatch.setenv("SFTLENS_CACHE", str(tmp_path / "blocks"))
     config.cache_dir().mkdir()
     config.store_path().write_text("no database at all" * 400)

@@ -1,6 +1,7 @@
 """One process among those that are at a store at once; see `benchmarks/together.py`.
 
     python -m benchmarks.suite.at_once app|cli READERS WRITES NAME SECONDS
+    python -m benchmarks.suite.at_once bulk 0 0 SAMPLES SECONDS
 
 Says "ready", waits for a line, works for so long, and tells what it did as JSON. Sessions of an
 app are its threads, as in Streamlit.
@@ -17,7 +18,7 @@ from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import Any
 
-from benchmarks.together import GROWING, POOL
+from benchmarks.together import BULK, GROWING, POOL
 from core import pools, runs, selection, store
 from core.domain import RunSpec
 from core.loaded import Loaded
@@ -90,10 +91,10 @@ class Work:
     def write(self, chance: random.Random) -> None:
         """A verdict and a recipe of somebody who was not there before: none replaces another."""
         who = f"{self.name} {self.made['verdicts']}"
-        with store.connect(write=True) as con:
+        with store.connect(write=True, people=True) as con:
             reviews.add(con, reviews.Review(POOL, chance.choice(self.loaded.ids), who, "good"))
         self.made["verdicts"] += 1
-        with store.connect(write=True) as con:
+        with store.connect(write=True, people=True) as con:
             recipes.save(con, who, self._recipe(chance))
         self.made["recipes"] += 1
 
@@ -111,11 +112,36 @@ class Work:
         self.made["runs"] += 1
 
 
-def main(role: str, readers: int, writes: bool, name: str, seconds: float) -> None:
-    """Work and tell; see the module."""
+def long_import(n: int) -> None:
+    """Import n samples at once, when told to, and tell how that went."""
+    told: dict[str, Any] = {"errors": [], "made": {}}
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "bulk.jsonl"
+        with path.open("w", encoding="utf8") as out:
+            for k in range(n):
+                record = {"instruction": f"Count from {k}", "output": f"{k}, " * (k % 40 + 20)}
+                out.write(json.dumps(record) + "\n")
+        _wait()
+        try:
+            pools.import_files([path], BULK)
+            told["made"] = {"samples of a long import": n}
+        except Exception as error:
+            told["errors"].append(f"bulk: {type(error).__name__}: {error}")
+    sys.stdout.write(json.dumps(told))
+
+
+def _wait() -> None:
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     sys.stdin.readline()
+
+
+def main(role: str, readers: int, writes: bool, name: str, seconds: float) -> None:
+    """Work and tell; see the module."""
+    if role == "bulk":
+        long_import(int(name))
+        return
+    _wait()
     work = Work(name, seconds)
     acts: list[tuple[Any, float]] = [(work.read, THINK_S)] * readers
     acts += [(work.write, PAUSE_S)] * writes

@@ -5,38 +5,24 @@ question opens the file, asks, and closes it; when another process is in the way
 `core.store.turns`.
 """
 
-import random
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import duckdb
 
 from core import access, config, files
 from core.errors import StoreError
-from core.store import faults, journal, schema, turns
-from core.store.upgrade import to_newest
+from core.store import aside, faults, journal, opening, turns
+from core.store.opening import opened
 
 Connection = duckdb.DuckDBPyConnection
-WAIT_S = 60.0  # for a process that does not take turns, or a long question
-BUSY = (  # whole phrases: the text names the path, which may lie in a folder of blocks
-    "Could not set lock",  # another process has it open
-    "different configuration",  # another thread has it open the other way
-    "Unique file handle conflict",  # another thread is opening or closing it
-)
+Unfit = duckdb.Error  # what a statement says of a value that does not fit
 INTERRUPTED = "Query interrupted"
-READING: dict[str, Any] = {
-    "memory_limit": "512MB",
-    "threads": "2",
-}  # what a question of the app may take
-WRITING: dict[str, Any] = {"memory_limit": "2GB"}  # more of a sort goes to the disk
-_CHECKED: dict[Path, tuple[int, ...]] = {}  # files that were of this schema when read last
-_HELD = threading.local()  # `open`: connections of this thread
 _BESIDE: set[tuple[Path, int]] = set()  # files whose rows all stand beside them, too
-_WRITING = threading.Lock()  # DuckDB lets the threads of one process write at once, and conflict
+_WRITING = threading.RLock()  # DuckDB lets the threads of one process write at once, and conflict
 
 
 class NoStoreError(StoreError):
@@ -44,11 +30,21 @@ class NoStoreError(StoreError):
 
 
 @contextmanager
-def connect(*, write: bool = False, path: Path | None = None) -> Iterator[Connection]:
+def connect(
+    *, write: bool = False, path: Path | None = None, lasts_s: float = 0.0, people: bool = False
+) -> Iterator[Connection]:
     """Open the store for one piece of work, at the current schema.
 
     With `write` the body is one transaction: all of it is kept or none of it; it must not
     open the store to write again. A reader brings an older file up to date first.
+
+    Args:
+        write: whether the body may write.
+        path: the file; by default `config.store_path()`.
+        lasts_s: seconds that writing will take, about. A long one keeps nobody from reading, or
+            from saying what they have to say, see `core.store.aside`.
+        people: the body adds recipes and reviews and nothing else, so that it waits for no long
+            write.
 
     Raises:
         NoStoreError: reading, and there is no file.
@@ -63,22 +59,56 @@ def connect(*, write: bool = False, path: Path | None = None) -> Iterator[Connec
         config.check_writable()
     elif not path.is_file():
         raise NoStoreError(path, "there is no store yet", do="Import a file, or run: sftlens demo.")
-    with _turn(path) if write else nullcontext():
-        if write and not path.is_file():
-            _make(path)
-        with faults.writing(path) if write else faults.reading(path):
-            con = _current(_open(path, write=write), path, write=write)
-            _HELD.open = getattr(_HELD, "open", 0) + 1
-            try:
-                with _transaction(con, path) if write else nullcontext():
-                    yield con
-            except RuntimeError as error:
-                if str(error) == INTERRUPTED:  # Ctrl-C, as DuckDB tells of it
-                    raise KeyboardInterrupt from error
-                raise
-            finally:
-                _HELD.open -= 1
-                con.close()
+    try:
+        with _opened(path, write, lasts_s, people) as con:
+            yield con
+    except RuntimeError as error:
+        if str(error) == INTERRUPTED:  # Ctrl-C, as DuckDB tells of it
+            raise KeyboardInterrupt from error
+        raise
+
+
+def _opened(
+    path: Path, write: bool, lasts_s: float, people: bool
+) -> AbstractContextManager[Connection]:
+    if not write:
+        return _to_read(path)
+    if people:
+        return _in_place(path, nullcontext())
+    if lasts_s > aside.LONG_S and not journal.is_silent():
+        return _aside(path, lasts_s)
+    return _in_place(path, turns.taken(path, turns.LONG))
+
+
+@contextmanager
+def _to_read(path: Path) -> Iterator[Connection]:
+    with faults.reading(path), opening.held(opening.current(path, alone(path))) as con:
+        yield con
+
+
+@contextmanager
+def _in_place(path: Path, before: AbstractContextManager[None]) -> Iterator[Connection]:
+    """One transaction in the file itself; `before`: what is to be held before the turn."""
+    with faults.writing(path), before, _turn(path, turns.TURN, turns.DOOR):
+        if not path.is_file():
+            opening.make(path)
+        with opening.held(opening.current(path, None)) as con, _transaction(con, path):
+            yield con
+
+
+@contextmanager
+def _aside(path: Path, lasts_s: float) -> Iterator[Connection]:
+    """One transaction in a copy that takes the file's place; in the file where none would pay."""
+    with faults.writing(path), turns.taken(path, turns.LONG):
+        with _in_place(path, nullcontext()):
+            pass  # there is a file, of the newest schema, and all of it stands beside it
+        if aside.pays(path, lasts_s):
+            with aside.written(path, partial(opened, write=True), _turn) as con:
+                yield con
+            _BESIDE.add((path, path.stat().st_ino))
+        else:
+            with _in_place(path, nullcontext()) as con:
+                yield con
 
 
 @contextmanager
@@ -88,6 +118,7 @@ def _transaction(con: Connection, path: Path) -> Iterator[None]:
 
     this = path, path.stat().st_ino
     if this not in _BESIDE and not journal.is_silent():
+        files.sweep(path.parent)
         catch_up(con)
         _BESIDE.add(this)
     with journal.kept(con.commit):  # closing without it rolls back
@@ -95,84 +126,31 @@ def _transaction(con: Connection, path: Path) -> Iterator[None]:
         yield
 
 
-def damage(path: Path) -> StoreError | None:
-    """What is wrong with a store, all of which is read for it; None where nothing is.
-
-    Raises:
-        StoreError: it is locked, or of a newer schema: that is no damage.
-    """
-    try:
-        with connect(path=path) as con:
-            for (table,) in con.execute("SELECT table_name FROM duckdb_tables()").fetchall():
-                con.execute(f"SELECT bit_xor(hash(t)) FROM {table} t").fetchall()  # noqa: S608
-    except StoreError as error:
-        if error.do != faults.REBUILD:
-            raise
-        return error
-    return None
-
-
-def _state(path: Path) -> tuple[int, ...]:
-    """What changes whenever the file does, and the schema that it is measured by."""
-    stat = path.stat()
-    return stat.st_ino, stat.st_mtime_ns, stat.st_size, len(schema.MIGRATIONS)
-
-
 @contextmanager
-def _turn(path: Path) -> Iterator[None]:
-    """Be the only thread of the only process that writes."""
-    with _WRITING, faults.writing(path), turns.writing(path):
+def alone(path: Path) -> Iterator[None]:
+    """Keep everybody else from the store: who wrote has ended, who comes waits."""
+    door = _turn(path, turns.TURN, turns.DOOR)
+    with faults.writing(path), turns.taken(path, turns.LONG), door:
         yield
 
 
-def _make(path: Path) -> None:
-    """Put an empty file there, whole: a kill or a full disk leaves none that is half made."""
-    log_of_another = path.with_name(f"{path.name}.wal")
-    files.sweep(path.parent)
-    if log_of_another.exists():  # of a store that somebody moved: it must not be replayed
-        log_of_another.rename(files.free(path.with_name(f"{path.stem}.left.wal")))
-    with files.whole(path) as part:
-        duckdb.connect(str(part)).close()
+def settle(path: Path) -> None:
+    """Wait until nobody reads, and fold the log of the last commits into the file.
 
+    The caller holds `alone`. Of a damaged file it stays beside it.
 
-def _current(con: Connection, path: Path, *, write: bool) -> Connection:
-    """The connection, or another one, to the file at the current schema."""
-    if not write and _CHECKED.get(path) == _state(path):
-        return con
-    try:
-        current = schema.check(con, path)
-    except BaseException:
-        con.close()
-        raise
-    if not current:
-        con.close()
-        with nullcontext() if write else _turn(path):
-            to_newest(path, lambda: _open(path, write=True))
-        con = _open(path, write=write)
-    _CHECKED[path] = _state(path)
-    return con
-
-
-def _open(path: Path, *, write: bool) -> Connection:
-    """Open the file; retry while another process or thread holds it the other way.
-
-    Who reads already lets nobody pass: the writer waits for it.
+    Raises:
+        StoreError: a program that is not ours has it open.
     """
-    polite = not write and not getattr(_HELD, "open", 0)
-    deadline = time.monotonic() + WAIT_S
-    while True:
-        if polite and turns.let_pass(path):
-            deadline = time.monotonic() + WAIT_S
-        try:
-            return duckdb.connect(
-                str(path),
-                read_only=not write,
-                config={"autoinstall_known_extensions": "false", **(WRITING if write else READING)},
-            )
-        except duckdb.Error as error:
-            if not any(sign in str(error) for sign in BUSY):
-                raise faults.opening(path, error) from error
-            if time.monotonic() > deadline:
-                do = "Wait for the other process, or close the program that holds the file."
-                raise StoreError(path, f"locked for {WAIT_S:.0f} s", do=do) from error
-            time.sleep(random.uniform(0.01, 0.06))
+    try:
+        opened(path, write=True).close()
+    except StoreError as error:
+        if error.do != faults.REBUILD:
+            raise
+
+
+@contextmanager
+def _turn(path: Path, *locks: turns.Lock) -> Iterator[None]:
+    """Be the only thread of the only process that writes into the file."""
+    with _WRITING, turns.taken(path, *locks):
+        yield

@@ -4,51 +4,59 @@
 their transactions; the samples of an import stand in a Parquet file, see `core.store.copies`.
 A line is on the disk before its transaction ends, and a transaction that fails takes it back. A
 kill in between leaves a line too many: whoever reads takes the later one of two that speak of
-the same thing, see `told`.
+the same thing, see `core.store.lines`.
 """
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import duckdb
 
-Kind = Literal["import", "run", "map", "recipe", "review"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
-FOLDER, NAME = "journal", "journal.jsonl"
-KEYS: Mapping[str, tuple[str, ...]] = {  # what a line speaks of; a review is always another one
-    "run": ("run_id",),
-    "map": ("map_id",),
-    "recipe": ("name", "version"),
-}
+from core.store.lines import KINDS as KINDS
+from core.store.lines import NAME
+from core.store.lines import Kind as Kind
+from core.store.lines import Line as Line
+from core.store.lines import lines as lines
+from core.store.lines import told as told
+
+FOLDER = "journal"
 
 
-@dataclass(frozen=True)
-class Line:
-    """One write: its kind, and the row as plain values."""
+@dataclass
+class Told:
+    """What a transaction has put beside the store so far, and how to undo it.
 
-    kind: Kind
-    facts: Mapping[str, Any]
-
-    @property
-    def key(self) -> tuple[Any, ...]:
-        """Equal for two lines of which the later one counts; reviews have every value in it."""
-        names = KEYS.get(self.kind, sorted(self.facts))
-        return (self.kind, *(self.facts.get(name) for name in names))
-
-
-class _Transaction:
-    """What the transaction of this process has put beside the store so far, and how to undo it.
-
-    One at a time: `core.store.connect` lets one writer in.
+    `back`: its lines are kept back until `write`, since others write theirs meanwhile.
     """
 
-    undo: list[Callable[[], object]] = []  # noqa: RUF012  (of the process, as the lock is)
-    silent = False
+    back: bool
+    undo: list[Callable[[], object]] = field(default_factory=list)
+    lines: list[tuple[Path, Line]] = field(default_factory=list)
+
+    def write(self) -> None:
+        """Append the lines that were kept back.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        for place, line in self.lines:
+            _append(place, line)
+
+
+class _Now(threading.local):
+    """The transaction of this thread; there may be one in the file and one in a copy of it."""
+
+    told: Told | None = None
+
+
+_now = _Now()
+_silent = False  # of the process, as a rebuild is
 
 
 def folder(con: duckdb.DuckDBPyConnection) -> Path:
@@ -59,61 +67,72 @@ def folder(con: duckdb.DuckDBPyConnection) -> Path:
 
 
 @contextmanager
-def kept(commit: Callable[[], object]) -> Iterator[None]:
+def kept(commit: Callable[[], object], *, back: bool = False) -> Iterator[Told]:
     """The body is a transaction: what it puts beside the store is taken back if it fails.
 
     Ctrl-C in the commit itself leaves open whether it was done: the lines stay then, and one too
-    many does no harm, see the module.
+    many does no harm, see the module. `back`: see `Told`.
     """
-    undo = _Transaction.undo
-    undo.clear()
+    around, _now.told = _now.told, Told(back)
+    told = _now.told
     try:
-        yield
+        yield told
         try:
             commit()
         except (KeyboardInterrupt, RuntimeError):  # as DuckDB tells of it, which errors are not
-            undo.clear()
+            told.undo.clear()
             raise
     except BaseException:
-        for step in reversed(undo):
+        for step in reversed(told.undo):
             with suppress(OSError):
                 step()
         raise
     finally:
-        undo.clear()
+        _now.told = around
 
 
 @contextmanager
 def silent() -> Iterator[None]:
     """Writes of the body come from the journal, and are not told to it again."""
-    _Transaction.silent = True
+    global _silent
+    _silent = True
     try:
         yield
     finally:
-        _Transaction.silent = False
+        _silent = False
 
 
 def is_silent() -> bool:
     """Whether the writes of now come from the journal."""
-    return _Transaction.silent
+    return _silent
 
 
 def undo(step: Callable[[], object]) -> None:
     """Do this if the transaction fails."""
-    _Transaction.undo.append(step)
+    if _now.told is not None:
+        _now.told.undo.append(step)
 
 
 def add(con: duckdb.DuckDBPyConnection, kind: Kind, facts: Mapping[str, Any]) -> None:
-    """Append a line, on the disk when this returns.
+    """Append a line, on the disk when this returns or, kept back, before the transaction ends.
 
     Raises:
         OSError: the disk is full, or the folder cannot be written.
     """
-    if _Transaction.silent:
+    if _silent:
         return
-    path = folder(con) / NAME
+    place, line = folder(con), Line(kind, dict(facts))
+    if _now.told is not None and _now.told.back:
+        _now.told.lines.append((place, line))
+    else:
+        _append(place, line)
+
+
+def _append(place: Path, line: Line) -> None:
+    path = place / NAME
     path.parent.mkdir(exist_ok=True)
-    text = json.dumps({kind: dict(facts)}, sort_keys=True, default=str)  # ASCII: any text survives
+    told = {line.kind: line.facts}
+    text = json.dumps(told, sort_keys=True, default=str)  # ASCII: any text survives
     with path.open("a+b") as out:
         before = out.seek(0, os.SEEK_END)
         undo(lambda: os.truncate(path, before))
@@ -124,42 +143,3 @@ def add(con: duckdb.DuckDBPyConnection, kind: Kind, facts: Mapping[str, Any]) ->
         out.write(text.encode("ascii") + b"\n")
         out.flush()
         os.fsync(out.fileno())
-
-
-def lines(place: Path) -> tuple[list[Line], int]:
-    """The lines of a folder's journal in order, and how many cannot be read."""
-    try:
-        content = (place / NAME).read_bytes()
-    except FileNotFoundError:
-        return [], 0
-    found = [_line(text) for text in content.split(b"\n") if text.strip()]
-    return [line for line in found if line is not None], found.count(None)
-
-
-def _line(text: bytes) -> Line | None:
-    try:
-        [(kind, facts)] = json.loads(text).items()
-    except (ValueError, AttributeError, RecursionError):
-        return None
-    return Line(kind, facts) if kind in KINDS and isinstance(facts, dict) else None
-
-
-def told(found: Sequence[Line]) -> list[Line]:
-    """The lines that count, in order.
-
-    Of two with one key the later one does. An import takes the place of those that began where it
-    begins, or behind: they were never committed, or the store was put back to an older state.
-    """
-    last = {line.key: k for k, line in enumerate(found)}
-    counted: list[Line | None] = []
-    for number, line in enumerate(found):
-        if line.kind == "import":
-            counted = [None if _voids(line, old) else old for old in counted]
-        counted.append(line if line.kind == "review" or last[line.key] == number else None)
-    return [line for line in counted if line is not None]
-
-
-def _voids(new: Line, old: Line | None) -> bool:
-    if old is None or old.kind != "import" or old.facts["pool"] != new.facts["pool"]:
-        return False
-    return bool(old.facts["start"] >= new.facts["start"])

@@ -1,4 +1,4 @@
-"""Whether the store's file can be opened, without waiting for it and without touching it."""
+"""Whether the store's file can be opened, at a glance; and whether all of it can be read."""
 
 import re
 from dataclasses import dataclass
@@ -8,7 +8,8 @@ from typing import Literal
 import duckdb
 
 from core.errors import StoreError
-from core.store import BUSY, READING, schema
+from core.store import connect, faults, schema
+from core.store.opening import BUSY, READING
 
 State = Literal["none", "ready", "older", "busy", "newer", "damaged"]
 
@@ -22,7 +23,7 @@ class Look:
 
 
 def look(path: Path) -> Look:
-    """Open the file to read, ask for its schema, and close it."""
+    """Open the file to read, ask for its schema, and close it, without waiting for anybody."""
     if not path.is_file():
         return Look("none")
     try:
@@ -41,3 +42,20 @@ def look(path: Path) -> Look:
         return Look("damaged")
     finally:
         con.close()
+
+
+def damage(path: Path) -> StoreError | None:
+    """What is wrong with a store, all of which is read for it; None where nothing is.
+
+    Raises:
+        StoreError: it is locked, or of a newer schema: that is no damage.
+    """
+    try:
+        with connect(path=path) as con:
+            for (table,) in con.execute("SELECT table_name FROM duckdb_tables()").fetchall():
+                con.execute(f"SELECT bit_xor(hash(t)) FROM {table} t").fetchall()  # noqa: S608
+    except StoreError as error:
+        if error.do != faults.REBUILD:
+            raise
+        return error
+    return None

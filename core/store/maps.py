@@ -17,6 +17,7 @@ from core.store.columns import Columns
 from core.store.pools import get_pool
 
 MAP_ID = re.compile(r"[0-9a-f]{20}")
+IN_A_SECOND = 300_000  # places inserted, with their links, or so
 Of = Literal["instructions", "gradients", "answers"]
 By = Literal["cosine", "minhash"]
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PREVIEW_CHARS = 160
 ROWS = 65_536  # inserted at a time
+IN_A_SECOND = 40_000  # samples inserted, or so
 
 
 @dataclass(frozen=True)

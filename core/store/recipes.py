@@ -47,13 +47,15 @@ def save(con: Connection, name: str, recipe: Recipe, note: str = "", author: str
     return version
 
 
-def rows(con: Connection, name: str | None = None, version: int | None = None) -> Iterator[Any]:
-    """All rows as plain values, oldest first; or that of one version of a name."""
+def rows(
+    con: Connection, name: str | None = None, version: int | None = None, skip: int = 0
+) -> Iterator[Any]:
+    """All rows as plain values, oldest first, but the first few; or one version of a name."""
     found = con.execute(
         "SELECT name, version, pool, recipe_key, recipe, note, author, created_at::VARCHAR"
         " FROM recipes WHERE coalesce(name = ?, true) AND coalesce(version = ?, true)"
-        " ORDER BY rowid",
-        [name, version],
+        " ORDER BY rowid OFFSET ?",
+        [name, version, skip],
     ).fetchall()
     return (dict(zip(TOLD, row, strict=True)) for row in found)
 

@@ -64,11 +64,12 @@ def add(con: Connection, review: Review) -> None:
     journal.add(con, "review", told | {"created_at": row[0] if row else None})
 
 
-def rows(con: Connection) -> Iterator[dict[str, Any]]:
-    """All rows as plain values, oldest first."""
+def rows(con: Connection, skip: int = 0) -> Iterator[dict[str, Any]]:
+    """All rows as plain values, oldest first, but the first few."""
     found = con.execute(
         "SELECT pool, sample_id, reviewer, verdict, note, queue, created_at::VARCHAR FROM reviews"
-        " ORDER BY number"
+        " ORDER BY number OFFSET ?",
+        [skip],
     ).fetchall()
     return (dict(zip(TOLD, row, strict=True)) for row in found)
 

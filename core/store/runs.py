@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 RUN_ID = re.compile(r"[0-9a-f]{20}")
 COLUMN = re.compile(r"[a-z][a-z0-9_]*")
 OWN_COLUMNS = ("position", "sample_id", "value", "group_no", "reason")
+IN_A_SECOND = 500_000  # rows inserted, or so
 NO_GROUP = np.iinfo(np.int32).min  # of a run without groups
 
 

@@ -1,52 +1,63 @@
 """Whose turn it is: one writes at a time, and who reads lets a writer in.
 
 DuckDB lets one process write or many read, and turns everybody else away at once. Readers that
-never end all together would keep a writer out for good. So a writer holds a lock beside the
-store, from when it waits until it is done, and who comes to read meanwhile waits for it. The lock
-is the operating system's: it goes with the process that holds it, however that ends.
+never end all together would keep a writer out for good. So there are three locks beside the store,
+taken in this order:
+
+    long  by who writes more than what people say; a long write holds it from its copy to its end
+    turn  by who writes into the file, or copies it
+    lock  by who writes into the file, from when it waits for those who read until it is done: who
+          comes to read meanwhile waits for it
+
+The locks are the operating system's: they go with the process that holds them, however that ends.
 """
 
 import random
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Literal
 
 from core.errors import StoreError
 
+Lock = Literal["long", "turn", "lock"]
+LONG: Lock = "long"
+TURN: Lock = "turn"
+DOOR: Lock = "lock"
 PATIENCE_S = 900.0  # with a writer that is at work: an import of millions takes minutes
-POLL_S = 0.01
+POLL_S = 0.005
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Be the one that writes, of all processes and threads; wait for who came before.
+def taken(path: Path, *locks: Lock) -> Iterator[None]:
+    """Hold some locks, of all processes and threads; wait for who came before.
 
     Raises:
         StoreError: another one has been writing for `PATIENCE_S`.
     """
     import filelock
 
-    lock = filelock.FileLock(_lock(path))
-    try:
-        lock.acquire(timeout=PATIENCE_S, poll_interval=POLL_S)
-    except filelock.Timeout:
-        raise _impatient(path) from None
-    try:
+    with ExitStack() as stack:
+        for name in locks:
+            lock = filelock.FileLock(beside(path, name))
+            try:
+                lock.acquire(timeout=PATIENCE_S, poll_interval=POLL_S)
+            except filelock.Timeout:
+                raise _impatient(path) from None
+            stack.callback(lock.release)
         yield
-    finally:
-        lock.release()
 
 
 def let_pass(path: Path) -> bool:
-    """Wait until nobody writes or waits to write; whether there was somebody.
+    """Wait until nobody writes into the file or waits to; whether there was somebody.
 
     Raises:
         StoreError: another one has been writing for `PATIENCE_S`.
     """
     deadline, waited = time.monotonic() + PATIENCE_S, False
-    while _taken(_lock(path)):
+    while _taken(beside(path, DOOR)):
         if time.monotonic() > deadline:
             raise _impatient(path)
         time.sleep(random.uniform(0.2, 1) * POLL_S)
@@ -54,8 +65,9 @@ def let_pass(path: Path) -> bool:
     return waited
 
 
-def _lock(path: Path) -> Path:
-    return path.with_name(f"{path.name}.lock")
+def beside(path: Path, name: Lock) -> Path:
+    """The file of a lock."""
+    return path.with_name(f"{path.name}.{name}")
 
 
 def _taken(lock: Path) -> bool:

@@ -57,7 +57,7 @@ def stamp() -> Stamp:
 
 
 def place() -> tuple[str, int]:
-    """Which store it is: path and number of the file. Does not change when it is written."""
+    """Which store it is: path and number of the file. Of all writes only a long one changes it."""
     path = config.store_path()
     return (str(path), path.stat().st_ino if path.is_file() else 0)
 

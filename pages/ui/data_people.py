@@ -14,7 +14,7 @@ from pages.ui.data import Stamp, stamp, told
 def save_recipe(name: str, recipe: Recipe, note: str = "", author: str = "") -> str:
     """Save a version of a recipe; returns what to tell, or raises an `SFTLensError`."""
     named = f"{recipe.pool} {name.strip()}"
-    with access.act("recipe", named, recipe.key), store.connect(write=True) as con:
+    with access.act("recipe", named, recipe.key), store.connect(write=True, people=True) as con:
         return f"Saved as {name.strip()}, version {recipes.save(con, name, recipe, note, author)}"
 
 
@@ -60,7 +60,7 @@ def add_review(review: stored_reviews.Review) -> str:
     """Keep a review; returns why it cannot be kept, or an empty text."""
     on, said = f"{review.pool} {review.sample_id}", f"{review.verdict} by {review.reviewer}"
     try:
-        with access.act("verdict", on, said), store.connect(write=True) as con:
+        with access.act("verdict", on, said), store.connect(write=True, people=True) as con:
             stored_reviews.add(con, review)
     except SFTLensError as error:
         return str(error)
