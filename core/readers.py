@@ -15,8 +15,9 @@ from typing import TextIO
 from core.columns import Record
 from core.errors import RecordError
 from core.json_records import json_array, json_lines
+from core.parquet import parquet
 from core.streams import is_packed, open_text
-from core.tables import parquet, table
+from core.tables import table
 
 _LINES, _TABLES = (".jsonl", ".ndjson"), {".csv": ",", ".tsv": "\t"}
 SUFFIXES = (".gz", ".json", ".parquet", *_LINES, *_TABLES)
