@@ -5,18 +5,19 @@ with surrogateescape, so that a broken record can be written back byte for byte.
 """
 
 import gzip
-import json
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import TextIO
 
-from core.columns import Record, encoding_fault
+from core.columns import Record
 from core.errors import RecordError
-from core.streams import is_packed, lines, open_text
-from core.tables import parquet, table
+from core.json_records import json_array, json_lines
+from core.parquet import parquet
+from core.streams import is_packed, open_text
+from core.tables import table
 
 _LINES, _TABLES = (".jsonl", ".ndjson"), {".csv": ",", ".tsv": "\t"}
 SUFFIXES = (".gz", ".json", ".parquet", *_LINES, *_TABLES)
@@ -93,86 +94,8 @@ def _text_form(path: Path, head: bytes, suffix: str) -> str:
     raise RecordError(path, f"is not {suffix[1:]}, although its name says so", do=_SAVE)
 
 
-# int() refuses more than 4,300 digits; such a number stays text
-_JSON = json.JSONDecoder(parse_int=lambda digits: int(digits) if len(digits) < 21 else digits)
-_BETWEEN = re.compile(r"[ \t\r\n,]*")
-
-
-def _lines(path: Path, stream: TextIO) -> Iterator[Record]:
-    for number, line in enumerate(lines(path, stream), 1):
-        raw, where = line.rstrip("\r\n"), f"{path}:{number}"
-        if not raw.strip():
-            continue
-        try:
-            yield _json_record(where, raw, _JSON.decode(raw))
-        except (ValueError, RecursionError) as fault:
-            yield Record(where, raw, fault=_json_fault(raw, fault))
-
-
-def _array(path: Path, stream: TextIO) -> Iterator[Record]:
-    """The objects of an array, or objects laid out one after another.
-
-    Nobody can tell where a broken one ends, so it is one record with all that follows.
-    """
-    text = stream.read()
-    at, seen, line = _skip(text, 0), 0, 1
-    inside = text.startswith("[", at)
-    at = _skip(text, at + inside)
-    while at < len(text) and not (inside and text[at] == "]"):
-        line, seen = line + _line_ends(text, seen, at), at
-        try:
-            value, end = _JSON.raw_decode(text, at)
-        except (ValueError, RecursionError) as fault:
-            yield Record(f"{path}:{line}", text[at:], fault=_json_fault(text[at:], fault))
-            return
-        yield _json_record(f"{path}:{line}", text[at:end], value)
-        at = _skip(text, end)
-    line, rest = line + _line_ends(text, seen, at), text[at + 1 :]
-    if inside and at == len(text):
-        yield Record(f"{path}:{line}", "", fault="the array is not closed; the file may be cut")
-    elif rest.strip():
-        yield Record(f"{path}:{line}", rest, fault="stands after the end of the array")
-
-
-def _skip(text: str, at: int) -> int:
-    found = _BETWEEN.match(text, at)
-    return found.end() if found else at
-
-
-def _line_ends(text: str, start: int, end: int) -> int:
-    count = text.count("\n", start, end)
-    returns = text.count("\r", start, end)
-    return count + returns - text.count("\r\n", start, end) if returns else count
-
-
-def _json_record(where: str, raw: str, value: object) -> Record:
-    fault = encoding_fault(raw)
-    if not fault and not isinstance(value, dict):
-        fault = "is not a JSON object"
-    # half a pair can only come from an escape: the bytes of one are not valid UTF-8
-    if not fault and ("\\ud" in raw or "\\uD" in raw):
-        fault = _half_pair(value)
-    return Record(where, raw, {} if fault else cast(dict[str, Any], value), fault, raw)
-
-
-def _half_pair(value: object) -> str:
-    try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return "holds half of a surrogate pair"
-    except RecursionError:
-        return "is nested too deeply"
-    return ""
-
-
-def _json_fault(raw: str, fault: Exception) -> str:
-    if isinstance(fault, RecursionError):
-        return "is nested too deeply"
-    return encoding_fault(raw) or f"is not JSON: {getattr(fault, 'msg', fault)}"
-
-
 _READERS: Mapping[str, Callable[[Path, TextIO], Iterator[Record]]] = {
-    "lines": _lines,
-    "array": _array,
+    "lines": json_lines,
+    "array": json_array,
     **{suffix: partial(table, delimiter=delimiter) for suffix, delimiter in _TABLES.items()},
 }

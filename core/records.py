@@ -2,7 +2,7 @@
 
 Formats: JSONL, a JSON array, Parquet, CSV, TSV; all but Parquet also gzipped. The first bytes
 choose where they can, the name where they cannot. Text is UTF-8, decoded with surrogateescape
-so that a broken record can be written back byte for byte. Everything but an array streams.
+so that a broken record can be written back byte for byte. Everything streams.
 """
 
 import math

@@ -1,14 +1,14 @@
 """Files of scores -> a key and numbers for each row: CSV, TSV, Parquet, JSON lines."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 
-from core.columns import as_text
+from core.columns import Record, as_text
 from core.domain import FloatN
 from core.errors import RecordError
 from core.readers import records
@@ -43,33 +43,64 @@ def read(path: Path, key: str, score: str = "") -> Table:
         RecordError: it cannot be read or has no rows, a column is missing, a key is empty or
             stands there twice, or a score is text.
     """
-    rows = list(records(path))
-    for record in rows:
-        if record.fault:
-            raise RecordError(record.where, record.fault, do="Mend or remove this row.")
-    names = list(dict.fromkeys(name for record in rows for name in record.row))
-    if not rows:
+    rows = _Rows(path, key)
+    for record in records(path):
+        rows.add(record)
+    names = list(rows.found)
+    if not rows.where:
         raise RecordError(path, "holds no rows", do="Give one row a sample.")
-    if len(names) > MOST_COLUMNS:  # rows of a column each would need rows times columns cells
-        do = "Keep the key and the scores."
-        raise RecordError(path, f"has more than {MOST_COLUMNS:,} columns", got=len(names), do=do)
     if key not in names:
         do = f"Its columns are {', '.join(names)}; name one that the pool has too: --key COLUMN."
         raise RecordError(path, f"has no column {key!r}", do=do)
-    keys = tuple(key_text(record.row.get(key)) for record in rows)
-    _check_keys(key, keys, [record.where for record in rows])
-    found = {n: [_number(r.row.get(n)) for r in rows] for n in names if n != key}
-    numeric = [n for n, column in found.items() if _is_numeric(column)]
+    _check_keys(key, rows.keys, rows.where)
+    numeric = [n for n, column in rows.found.items() if n != key and _is_numeric(column)]
     chosen = _chosen(path, score, names, numeric, key)
     if chosen not in numeric:
-        bad = next((k for k, value in enumerate(found[chosen]) if value is None), 0)
+        where, got = rows.odd.get(chosen, (rows.where[0], rows.first.get(chosen)))
         do = "Give numbers, or name another column: --score COLUMN."
-        got = rows[bad].row.get(chosen)
-        raise RecordError(rows[bad].where, f"its {chosen} is not a number", got=got, do=do)
+        raise RecordError(where, f"its {chosen} is not a number", got=got, do=do)
     safe = _safe_names(path, numeric)
     return Table(
-        keys, {safe[n]: np.array(found[n], np.float64) for n in numeric}, safe[chosen], chosen
+        tuple(rows.keys),
+        {safe[n]: np.array(rows.found[n], np.float64) for n in numeric},
+        safe[chosen],
+        chosen,
     )
+
+
+class _Rows:
+    """What is kept of a file of scores: keys and numbers, so that it may hold long texts, too."""
+
+    def __init__(self, path: Path, key: str) -> None:
+        self._path, self._key = path, key
+        self.where: list[str] = []
+        self.keys: list[str] = []
+        self.found: dict[str, list[float | None]] = {}  # None where a cell is no number
+        self.odd: dict[str, tuple[str, object]] = {}  # the first such cell of each column
+        self.first: Mapping[str, object] = {}
+
+    def add(self, record: Record) -> None:
+        """Take the next row.
+
+        Raises:
+            RecordError: it is broken, or the file has too many columns.
+        """
+        if record.fault:
+            raise RecordError(record.where, record.fault, do="Mend or remove this row.")
+        for name in record.row:
+            self.found.setdefault(name, [np.nan] * len(self.where))
+        if len(self.found) > MOST_COLUMNS:  # rows of a column each would need rows times columns
+            do = "Keep the key and the scores."
+            raise RecordError(self._path, f"has more than {MOST_COLUMNS:,} columns", do=do)
+        self.first = self.first if self.where else record.row
+        self.where.append(record.where)
+        self.keys.append(key_text(record.row.get(self._key)))
+        for name, column in self.found.items():
+            value = record.row.get(name)
+            column.append(number := _number(value))
+            if number is None:
+                shown = value[:200] if isinstance(value, str) else value
+                self.odd.setdefault(name, (record.where, shown))
 
 
 def key_text(value: object) -> str:

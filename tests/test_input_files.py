@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import random
+import tracemalloc
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,7 +33,9 @@ def targets(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Target]:
     return of_files(tmp_path_factory.mktemp("seeds"))
 
 
-@pytest.mark.parametrize("name", [*KINDS, *(f"{kind}.gz" for kind in KINDS), "scores"])
+@pytest.mark.parametrize(
+    "name", [*KINDS, *(f"{kind}.gz" for kind in KINDS), "scores", "window.json"]
+)
 @FEW
 @given(seed=st.integers(0, 2**40))
 def test_a_broken_file_is_refused_in_a_line_or_read_with_balanced_books(
@@ -278,6 +281,20 @@ def test_a_score_file_of_a_column_a_row_is_refused_before_it_fills_the_memory(
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf8")
     with pytest.raises(RecordError, match="more than 1,000 columns"):
         score_files.read(path, "id")
+
+
+def test_the_texts_of_a_score_file_are_not_held(tmp_path: Path) -> None:
+    path = tmp_path / "scores.jsonl"
+    rows = [{"id": k, "score": k / 2, "output": f"{k} " * 5000} for k in range(1000)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf8")
+    tracemalloc.start()
+    try:
+        found = score_files.read(path, "id")
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert list(found.numbers[found.score]) == [row["score"] for row in rows]
+    assert most < 2_000_000 < path.stat().st_size // 5
 
 
 def test_a_line_of_an_error_is_short_and_no_terminal_obeys_it(tmp_path: Path) -> None:

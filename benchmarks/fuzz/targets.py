@@ -12,7 +12,18 @@ from typing import Any
 
 from benchmarks.fuzz import seeds
 from benchmarks.fuzz.mutations import as_json, linked, mutated, packed, twisted
-from core import export, links, pools, readers, records, replay, runs, score_files, selection
+from core import (
+    export,
+    json_records,
+    links,
+    pools,
+    readers,
+    records,
+    replay,
+    runs,
+    score_files,
+    selection,
+)
 from core.domain import Quarantined, RunSpec
 from core.errors import LONGEST, SFTLensError
 from core.recipe import Recipe
@@ -76,6 +87,25 @@ def _import(path: Path) -> None:
         raise Broken(books.sentence())
 
 
+def read_windows(path: Path, data: bytes, number: int) -> str:
+    """Read an array through windows of a few characters: the same as through one of all."""
+    path.write_bytes(data)
+    told, whole = _through(path, 2**30)
+    if (told, whole) != _through(path, 1 + number % 97):
+        raise Broken(f"other records through a window of {1 + number % 97}")
+    return told
+
+
+def _through(path: Path, window: int) -> tuple[str, str]:
+    before, json_records.WINDOW = json_records.WINDOW, window
+    try:
+        return "read", repr(list(readers.records(path)))
+    except SFTLensError as error:
+        return refusal(error), str(error)
+    finally:
+        json_records.WINDOW = before
+
+
 def read_scores(path: Path, data: bytes, _: int) -> str:
     """Read a file of scores: a number or NaN for each key and column."""
     path.write_bytes(data)
@@ -135,6 +165,7 @@ def of_files(folder: Path) -> Mapping[str, Target]:
     found = {name: Target(make, read_file) for name, make in plain.items()}
     for name, make in plain.items():
         found[f"{name}.gz"] = Target(partial(_packed, make), read_file)
+    found["window.json"] = Target(plain["json"], read_windows)
     scores = [seeds.jsonl(seeds.SCORES), *seeds.tables(",", seeds.SCORES), parquets[-6]]
     found["scores"] = Target(lambda rng: mutated(rng, scores), read_scores)
     return found
