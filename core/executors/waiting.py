@@ -2,7 +2,8 @@
 
 import logging
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from core.blocks import Block, Task
 from core.errors import RunError
@@ -11,13 +12,22 @@ from core.executors import wire
 log = logging.getLogger(__name__)
 
 TRIES = 3  # of a block whose workers die
+SHORT = "If memory is short, use fewer of them (--workers 1) or a smaller --max-tokens."
 
 
 class Waiting:
-    """Blocks that no worker has; the samples of the first are read beforehand."""
+    """Blocks that no worker has; the samples of the first are read beforehand.
 
-    def __init__(self, task: Task, blocks: Sequence[Block]) -> None:
-        self._task, self._blocks = task, deque(blocks)
+    `work` makes the message that hands a block over.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        blocks: Sequence[Block],
+        work: Callable[[Task, Block], dict[str, Any]] = wire.work,
+    ) -> None:
+        self._task, self._blocks, self._work = task, deque(blocks), work
         self._ready: tuple[Block, bytes] | None = None
         self._died: Counter[Block] = Counter()
 
@@ -28,7 +38,7 @@ class Waiting:
         """Read the samples of the next block, while the workers are busy."""
         if self._ready is None and self._blocks:
             block = self._blocks.popleft()
-            self._ready = (block, wire.packed(wire.work(self._task, block)))
+            self._ready = (block, wire.packed(self._work(self._task, block)))
 
     def take(self) -> tuple[Block, bytes]:
         """The next block, and the message that hands it over."""
@@ -37,16 +47,17 @@ class Waiting:
         taken, self._ready = self._ready, None
         return taken
 
-    def lost(self, block: Block, how: str) -> None:
-        """The worker of a block has died; the block is put in front.
+    def lost(
+        self, block: Block, how: str, what: str = "a process that measures died", do: str = SHORT
+    ) -> None:
+        """The worker of a block has died, or its part is of no use; the block is put in front.
 
         Raises:
-            RunError: it has ended its worker again and again.
+            RunError: that happened to this block again and again.
         """
         self._died[block] += 1
         if self._died[block] == TRIES:
-            what = f"a process that measures died {TRIES} times on the same block"
-            do = "If memory is short, use fewer of them (--workers 1) or a smaller --max-tokens."
+            what = f"{what} {TRIES} times on the same block"
             raise RunError(block.ids[0][:8], what, got=how, do=do)
-        log.warning("a process that measures died (%s); its block is measured again", how)
+        log.warning("%s (%s); its block is measured again", what, how)
         self._blocks.appendleft(block)
