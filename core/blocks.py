@@ -68,11 +68,17 @@ class Task:
         return memory.within(self.engine, self.engine.checkpoint.name, ask)
 
 
-def write_part(folder: Path, ids: Sequence[str], arrays: Parts) -> None:
+def part_name(ids: Sequence[str]) -> str:
+    """What the part of these samples is called."""
+    return f"part-{content_hash(list(ids), 16)}.npz"
+
+
+def write_part(folder: Path, ids: Sequence[str], arrays: Parts) -> Path:
     """Write one part, named by its ids; whole or not at all."""
-    name = f"part-{content_hash(list(ids), 16)}.npz"
-    with files.whole(folder / name) as part, part.open("wb") as out:
+    path = folder / part_name(ids)
+    with files.whole(path) as part, part.open("wb") as out:
         np.savez(out, allow_pickle=False, ids=np.array(ids, dtype=np.bytes_), **arrays)
+    return path
 
 
 def read_parts(folder: Path, column: str = "", paths: Sequence[Path] | None = None) -> Parts:
@@ -227,10 +233,10 @@ def _gone(folder: Path) -> RunError:
 
 def gather_few(folder: Path, ids: Sequence[str]) -> Parts:
     """As `gather`, for the ids of a block: reads the parts that hold them, and no others."""
-    return _in_order(folder, read_parts(folder, paths=_holding(folder, ids)), ids)
+    return _in_order(folder, read_parts(folder, paths=holding(folder, ids)), ids)
 
 
-def _holding(folder: Path, ids: Sequence[str]) -> list[Path]:
+def holding(folder: Path, ids: Sequence[str]) -> list[Path]:
     """The parts that hold these ids; all there are, where one is in none."""
     wanted = np.array(ids, dtype=np.bytes_)
     for _ in range(2):

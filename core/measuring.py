@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core import blocks, calibration, config, models, store
+from core import blocks, calibration, config, executors, models, store
 from core.domain import Pool, WarmUp, content_hash, id_hash
 from core.endpoints import Endpoint
 from core.engines import endpoint, loader
@@ -110,6 +110,7 @@ class Measuring:
         before = self.measure(signal.after) if signal.after is not None else None
         ahead = self.ahead(signal, before.folder.name if before else "")
         folder, pool, name = ahead.folder, ahead.pool, ahead.name
+        executors.bring(self.executor, folder)
         todo = blocks.missing(folder, pool.sample_ids)
         held = len(pool) - len(todo)
         if held:

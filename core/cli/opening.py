@@ -22,6 +22,7 @@ def demo(
     executor: Any,
     workers: int | None,
     ray_address: str | None,
+    ray_share: str | None,
 ) -> None:
     """Score the demo pool with a real model, live, and open the app on it."""
     from core import app_server, executors
@@ -32,7 +33,7 @@ def demo(
     server = app_server.start(port) if app and not bundle else None
     if server:
         note(f"app: {server.url} (this machine alone can reach it; Ctrl-C ends it)")
-    with executors.opened(executor, workers, ray_address) as opened:
+    with executors.opened(executor, workers, ray_address, ray_share) as opened:
         run = demo_pool.run(samples, progress(), opened)
     if bundle:
         _freeze()

@@ -73,7 +73,13 @@ def executor_options(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="HOST:PORT",
         help="The Ray cluster (default: RAY_ADDRESS, or one on this machine for this command).",
     )
-    return executor(workers(address(command)))
+    share = click.option(
+        "--ray-share",
+        metavar="URL",
+        help="Machines of the cluster that do not see this cache get their files by way of this URL"
+        " (file://, s3://, gs://, ...: any that fsspec opens).",
+    )
+    return executor(workers(address(share(command))))
 
 
 def pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:

@@ -83,6 +83,7 @@ def score(
     executor: Any,
     workers: int | None,
     ray_address: str | None,
+    ray_share: str | None,
     answers_endpoint: str | None,
     answers_model: str,
     answers_concurrency: int,
@@ -99,7 +100,7 @@ def score(
     if dry_run:
         _foretold(spec, executor, workers)
         return
-    with executors.opened(executor, workers, ray_address) as opened:
+    with executors.opened(executor, workers, ray_address, ray_share) as opened:
         if not method:
             _score_all(spec, opened)
             return

@@ -5,16 +5,20 @@ import os
 import secrets
 import signal
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 from core.errors import RunError
 
 LOCAL = "local"
 ANSWER_S = 5.0  # for the port of a cluster to answer
+# of a process that waits for its parent's end of a pipe to close, and ends its group
+LAST = "import os, signal, sys; sys.stdin.read(); os.killpg(os.getpid(), signal.SIGKILL)"
 STORE_BYTES = 256 << 20  # of a local cluster: blocks on their way, a few at a time
 
 
@@ -38,7 +42,8 @@ def joined(address: str | None, cpus: int) -> Iterator[Any]:
 
     None or empty: the one that RAY_ADDRESS names, else a new one on this machine with so many
     `cpus`, which listens on loopback alone, asks for a token that only this process knows, and
-    ends with the body. A session that the caller has opened is used as it is.
+    ends with the body, or with this process however it ends. A session that the caller has opened
+    is used as it is.
 
     Raises:
         RunError: ray is not installed, or there is no cluster to join.
@@ -59,17 +64,18 @@ def joined(address: str | None, cpus: int) -> Iterator[Any]:
         ray._private.ray_constants.ENABLE_RAY_CLUSTER = False
     elif address != "auto":
         _check_answers(address)
-    try:
-        with _signals_kept():
-            ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **own)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        do = "Run this on a machine of the cluster, or without an address on this one alone."
-        got = " ".join(str(error).split()) or type(error).__name__
-        raise RunError(address, "Ray cannot be joined", got=got, do=do) from error
-    try:
+    with ExitStack() as last:
+        if address == LOCAL:
+            last.enter_context(_ended_together(ray))
+        try:
+            with _signals_kept():
+                ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **own)
+        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+            do = "Run this on a machine of the cluster, or without an address on this one alone."
+            got = " ".join(str(error).split()) or type(error).__name__
+            raise RunError(address, "Ray cannot be joined", got=got, do=do) from error
+        last.callback(ray.shutdown)
         yield ray
-    finally:
-        ray.shutdown()
 
 
 def _closed() -> dict[str, str]:
@@ -80,6 +86,29 @@ def _closed() -> dict[str, str]:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),  # else one is left in the home folder
     }
+
+
+@contextmanager
+def _ended_together(ray: Any) -> Iterator[None]:
+    """What Ray starts in the body ends with it, or with this process however it ends.
+
+    Of a cluster that is killed Ray's agents are left, which ask it for a minute what has happened.
+    So all of it is one group of processes, whose first one ends the group when this one has gone.
+    """
+    services = ray._private.services
+    plain = services.ConsolePopen
+    with subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", LAST],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        process_group=0,
+    ) as first:
+        services.ConsolePopen = partial(plain, process_group=first.pid)
+        try:
+            yield
+        finally:
+            services.ConsolePopen = plain
 
 
 def _check_answers(address: str) -> None:

@@ -1,8 +1,9 @@
 """What a worker does with a message: load the engine, measure the block, write its part."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from core import blocks
@@ -14,13 +15,13 @@ from core.executors import room, wire
 class Measurer:
     """Measures one block after the other, and keeps the engine of the last.
 
-    `card`: which GPU is this worker's own. `writing` is held while a part is written, so that who
-    holds it can end the process between two parts.
+    `card`: which GPU is this worker's own. `writing` is held while a part is written and while
+    `written` is told of it, so that who holds it can end the process between two parts.
     """
 
-    def __init__(self, card: int) -> None:
+    def __init__(self, card: int, written: Callable[[Path], object] = lambda path: None) -> None:
         self.writing = threading.Lock()
-        self._card = card
+        self._card, self._written = card, written
         self._engine: Loadable | None = None
         self._halvings = 0  # of the engine, that the parent asked for
 
@@ -30,7 +31,7 @@ class Measurer:
         with room.one_thread(task.engine):
             arrays = task.measured(block)
         with self.writing:
-            blocks.write_part(task.folder, block.ids, arrays)
+            self._written(blocks.write_part(task.folder, block.ids, arrays))
 
     def _loaded(self, message: Mapping[str, Any]) -> Loadable:
         """The engine of a checkpoint, with a budget that was halved as often as is asked.

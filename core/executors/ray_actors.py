@@ -1,9 +1,9 @@
 """Ray Core actors, which measure blocks on the machines of a cluster.
 
 An actor has one block at a time and writes its part itself, into the folder of blocks that all
-machines share; parts are named by their ids and renamed into place, so a block that is measured
-twice is there once. An actor that is lost, alone or with its machine, is replaced where the cluster
-has room, and its block is given again.
+machines share, or by way of a URL (see `core.executors.sharing`); parts are named by their ids and
+renamed into place, so a block that is measured twice is there once. An actor that is lost, alone or
+with its machine, is replaced where the cluster has room, and its block is given again.
 """
 
 import io
@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import Any
 
 from core import __version__, config
@@ -21,6 +22,7 @@ from core.executors.actor import Actor
 from core.executors.cluster import joined
 from core.executors.hand import Hand, how, maybe_short
 from core.executors.lines import Repeater
+from core.executors.sharing import Share
 from core.executors.waiting import TRIES, Waiting
 
 log = logging.getLogger(__name__)
@@ -34,11 +36,15 @@ class Ray:
     """Measures blocks in `workers` actors of one thread, or of one GPU, each.
 
     None: as many as the cluster has cores or GPUs; those that find no room wait for it. `address`
-    as in `cluster.joined`. Used as a context: its end is theirs.
+    as in `cluster.joined`. `share`: the URL by which machines without a common cache get files to
+    each other. Used as a context: its end is theirs.
     """
 
-    def __init__(self, address: str | None = None, workers: int | None = None) -> None:
+    def __init__(
+        self, address: str | None = None, workers: int | None = None, share: str | None = None
+    ) -> None:
         self.address, self.workers = address, workers
+        self._share = Share(share) if share else None
         self._there: list[Hand] = []
         self._needs: dict[str, Any] = {}
         self._stillborn = 0  # actors that never said a word, since one did
@@ -46,6 +52,8 @@ class Ray:
         self._open = ExitStack()
 
     def __enter__(self) -> "Ray":
+        if self._share is not None:
+            self._share.remote.check()
         cpus = max(room.cores(), self.workers or 1)
         self._ray = self._open.enter_context(joined(self.address, cpus))
         self._actor = self._ray.remote(Actor)
@@ -54,6 +62,11 @@ class Ray:
     def __exit__(self, *_: object) -> None:
         self.close()
         self._open.close()
+
+    def bring(self, folder: Path) -> None:
+        """See `executors.bring`."""
+        if self._share is not None:
+            self._share.bring(folder)
 
     def map(self, task: Task, blocks: Sequence[Block]) -> Iterator[Block]:
         """See `Executor.map`.
@@ -64,7 +77,8 @@ class Ray:
             SFTLensError, OSError: as the task raised it.
         """
         self._make_fit(_needs(task))
-        waiting = Waiting(task, blocks)
+        work = wire.work if self._share is None else self._share.work
+        waiting = Waiting(task, blocks, work)
         wanted = min(len(blocks), self._most())
         full = time.monotonic() + PATIENT_S
         try:
@@ -73,7 +87,7 @@ class Ray:
                 self._give(waiting, wanted)
                 for hand in self._answered():
                     full = float("inf")
-                    if (block := self._heard(hand, waiting)) is not None:
+                    if (block := self._heard(hand, waiting, task)) is not None:
                         yield block
                 if time.monotonic() > full:
                     full = float("inf")
@@ -117,7 +131,9 @@ class Ray:
     def _start(self) -> None:
         # two calls at once: `leave` beside `measure`
         options = {"max_concurrency": 2, "scheduling_strategy": "SPREAD"}
-        actor = self._actor.options(**self._needs, **options).remote(str(config.cache_dir()))
+        share = self._share.remote.url if self._share is not None else ""
+        made = self._actor.options(**self._needs, **options)
+        actor = made.remote(str(config.cache_dir()), share)
         self._there.append(Hand(actor))
         self._there[-1].greet()
 
@@ -127,7 +143,7 @@ class Ray:
         done, _ = self._ray.wait(list(asked), timeout=LOOK_S)
         return (asked[answer] for answer in done)
 
-    def _heard(self, hand: Hand, waiting: Waiting) -> Block | None:
+    def _heard(self, hand: Hand, waiting: Waiting, task: Task) -> Block | None:
         """The block that is done, if that is what it says."""
         try:
             told = wire.receive(io.BytesIO(self._ray.get(hand.asked)))
@@ -144,6 +160,12 @@ class Ray:
         if "done" not in told:
             raise wire.raised(told)
         block, hand.block = hand.block, None
+        if block is None or self._share is None:
+            return block
+        if damage := self._share.came(task.folder, block):
+            do = f"See who else writes under {self._share.remote.url}."
+            waiting.spoiled(block, damage, do)
+            return None
         return block
 
     def _bury(self, hand: Hand, waiting: Waiting, error: Exception) -> None:

@@ -2,7 +2,8 @@
 
 import logging
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from core.blocks import Block, Task
 from core.errors import RunError
@@ -11,13 +12,22 @@ from core.executors import wire
 log = logging.getLogger(__name__)
 
 TRIES = 3  # of a block whose workers die
+SHORT = "If memory is short, use fewer of them (--workers 1) or a smaller --max-tokens."
 
 
 class Waiting:
-    """Blocks that no worker has; the samples of the first are read beforehand."""
+    """Blocks that no worker has; the samples of the first are read beforehand.
 
-    def __init__(self, task: Task, blocks: Sequence[Block]) -> None:
-        self._task, self._blocks = task, deque(blocks)
+    `work` makes the message that hands a block over.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        blocks: Sequence[Block],
+        work: Callable[[Task, Block, int], dict[str, Any]] = wire.work,
+    ) -> None:
+        self._task, self._blocks, self._work = task, deque(blocks), work
         self._ready: tuple[Block, bytes] | None = None
         self._died: Counter[Block] = Counter()
         self._halvings: Counter[Block] = Counter()
@@ -29,7 +39,7 @@ class Waiting:
         """Read the samples of the next block, while the workers are busy."""
         if self._ready is None and self._blocks:
             block = self._blocks.popleft()
-            message = wire.work(self._task, block, self._halvings[block])
+            message = self._work(self._task, block, self._halvings[block])
             self._ready = (block, wire.packed(message))
 
     def take(self) -> tuple[Block, bytes]:
@@ -46,14 +56,20 @@ class Waiting:
         was read at once, and that by a worker that keeps to it.
 
         Raises:
-            RunError: it has ended its worker again and again.
+            RunError: that happened to this block again and again.
         """
-        self._died[block] += 1
-        if self._died[block] == TRIES:
-            what = f"a process that measures died {TRIES} times on the same block"
-            do = "If memory is short, use fewer of them (--workers 1) or a smaller --max-tokens."
-            raise RunError(block.ids[0][:8], what, got=how, do=do)
         self._halvings[block] += short
         less = ", with half as many tokens at once" if short else ""
-        log.warning("a process that measures died (%s); its block is measured again%s", how, less)
+        self._again(block, "a process that measures died", how, SHORT, less)
+
+    def spoiled(self, block: Block, how: str, do: str) -> None:
+        """The part of a block is of no use; the block is put in front. Raises: as `lost`."""
+        self._again(block, "a part came damaged", how, do)
+
+    def _again(self, block: Block, what: str, how: str, do: str, less: str = "") -> None:
+        self._died[block] += 1
+        if self._died[block] == TRIES:
+            what = f"{what} {TRIES} times on the same block"
+            raise RunError(block.ids[0][:8], what, got=how, do=do)
+        log.warning("%s (%s); its block is measured again%s", what, how, less)
         self._blocks.appendleft(block)
