@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from core.domain import IntN
 from core.neighbours import Links, nearest, thinned
 
-VERSION = 1  # raise it when the same rows get other neighbours
+VERSION = 2  # raise it when the same rows get other neighbours
 PASSES = 3
 MOST = 4096  # rows of a cell that are compared; a larger one is cut, so that copies stay linear
+SHARED = 1  # rows of a cut that the next one has too, so that copies are linked from end to end
 CHUNK = 65_536  # rows at a time, of what needs room for each
 
 Neighbours = tuple[NDArray[np.int32], NDArray[np.float32]]
@@ -45,7 +46,7 @@ def _cells(vectors: NDArray[np.float32], centres: IntN) -> Iterator[IntN]:
     cell = np.concatenate([nearest(vectors[k : k + CHUNK], 1, among)[0][:, 0] for k in starts])
     order = np.argsort(cell, kind="stable")
     for rows in np.split(order, np.flatnonzero(np.diff(cell[order])) + 1):
-        for start in range(0, len(rows), MOST):
+        for start in range(0, max(1, len(rows) - SHARED), MOST - SHARED):
             yield rows[start : start + MOST]
 
 

@@ -1,6 +1,7 @@
 """Where another program draws answers: an OpenAI-compatible server, by its address."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -10,7 +11,8 @@ from urllib.parse import SplitResult, urlsplit
 from core.errors import EndpointError
 
 KEY = "SFTLENS_ANSWERS_KEY"  # the environment variable that holds the key, if one is needed
-ENDINGS = ("/chat/completions", "/completions", "/models")  # of an address that says too much
+# of an address that says too much; slashes at its end, too
+ENDING = re.compile(r"(?<!/)(/+(chat/completions|completions|models))*/*$")
 AT_ONCE = 8  # requests
 MOST_AT_ONCE = 1024
 
@@ -75,7 +77,10 @@ def key() -> str:
 
 
 def _plain(url: str) -> str:
-    """The address as it is kept: without a slash at its end, `/v1` where it has no path."""
+    """The address as it is kept: without a slash at its end, `/v1` where it has no path.
+
+    An address that was kept is kept as it is: runs are read back, and scored again.
+    """
     where, text = "--answers-endpoint", url.strip()
     do = "Give an address such as http://127.0.0.1:8000/v1."
     try:
@@ -90,9 +95,7 @@ def _plain(url: str) -> str:
         raise EndpointError(where, what, do=f"Leave them out; a key goes into {KEY}.")
     if any(c <= " " or c == "\\" for c in text):
         raise EndpointError(where, "has a space or a backslash in it", do=do)
-    path = parts.path.rstrip("/")
-    ending = next((e for e in ENDINGS if path.endswith(e)), "")
-    path = path.removesuffix(ending) if path else "/v1"
+    path = ENDING.sub("", parts.path, count=1) or "/v1"
     return f"{parts.scheme}://{parts.netloc.lower()}{path}"
 
 

@@ -4,9 +4,9 @@ Small enough to stand here, and the kernel is arrays; a library for it would bri
 Broder 1997; bands as in Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, 3.4.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from itertools import islice
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,8 @@ from core.neighbours import PAIRS, Links, thinned
 CHARS = 5  # of a shingle; characters, so that scripts without spaces work as well
 BANDS, ROWS = 64, 4  # a pair of Jaccard index s is looked at with 1 - (1 - s^4)^64: 98 % at 0.5
 WINDOW = 32  # texts of one bucket that each text is compared with
-CHUNK = 1024  # texts hashed at a time
+HELD = 2**18  # shingles held at a time, about, be they of many texts or of one
+CHUNK = 16_384  # pairs compared at a time
 FEW_BANDS, NEXT = 32, 2  # as BANDS and WINDOW, of many texts: half a kilobyte each
 Hashes = NDArray[np.uint64]
 
@@ -31,15 +32,20 @@ def links(texts: Sequence[str], floor: float, seed: int = 0) -> Links:
     """Links between texts whose Jaccard index is at least `floor`.
 
     Which pairs are looked at is decided by MinHash, so a few near the floor may be missed (2 %
-    at 0.5, none in ten thousand at 0.6); those that are found are checked exactly.
+    at 0.5, none in ten thousand at 0.6; more where so many share their buckets that not all are
+    compared, see `_candidates`); those that are found are checked exactly.
     """
-    a, b = _candidates(signatures(texts, seed))
+    every_a, every_b = _candidates(signatures(texts, seed))
     hashes = lru_cache(4096)(lambda row: shingles(texts[row]))  # a bucket's rows come together
-    pairs = zip(a.tolist(), b.tolist(), strict=True)
-    index = np.array([jaccard(hashes(i), hashes(j)) for i, j in pairs], np.float64)
-    near = index >= floor
-    found = Links(a[near].astype(np.int32), b[near].astype(np.int32), index[near], floor)
-    return thinned([found], len(texts), floor)
+    kept: list[Links] = []
+    for start in range(0, len(every_a), CHUNK):  # of texts from one template there are millions
+        a, b = every_a[start : start + CHUNK], every_b[start : start + CHUNK]
+        pairs = zip(a.tolist(), b.tolist(), strict=True)
+        index = np.array([jaccard(hashes(i), hashes(j)) for i, j in pairs], np.float64)
+        kept.append(_near(a, b, index, floor))
+        if sum(len(part.a) for part in kept) > PAIRS:
+            kept = [thinned(kept, len(texts), floor)]
+    return thinned(kept, len(texts), floor)
 
 
 def rough_links(texts: Iterable[str], place: IntN, floor: float, seed: int = 0) -> Links:
@@ -53,15 +59,18 @@ def rough_links(texts: Iterable[str], place: IntN, floor: float, seed: int = 0) 
     filled = _filled(signature)
     kept: list[Links] = []
     for band in range(FEW_BANDS):
-        key = np.unique(_met(signature, filled, band, NEXT))
+        key = np.sort(_met(signature, filled, band, NEXT))  # each pair is there once
         a, b = key // max(1, n), key % max(1, n)
-        index = _agreement(signature, a, b)
-        near = index >= floor
-        some = Links(a[near].astype(np.int32), b[near].astype(np.int32), index[near], floor)
-        kept.append(some)
+        kept.append(_near(a, b, _agreement(signature, a, b), floor))
         if sum(len(part.a) for part in kept) > PAIRS:
             kept = [thinned([_once(kept, n)], n, floor)]
     return thinned([_once(kept, n)], n, floor)
+
+
+def _near(a: IntN, b: IntN, index: NDArray[np.float64], floor: float) -> Links:
+    """The pairs whose index is at least `floor`."""
+    near = index >= floor
+    return Links(a[near].astype(np.int32), b[near].astype(np.int32), index[near], floor)
 
 
 def _once(parts: Sequence[Links], n: int) -> Links:
@@ -76,8 +85,8 @@ def _once(parts: Sequence[Links], n: int) -> Links:
 def _agreement(signature: NDArray[np.uint32], a: IntN, b: IntN) -> NDArray[np.float64]:
     """The share of equal hashes of each pair of rows."""
     out = np.empty(len(a))
-    for start in range(0, len(a), CHUNK * 16):
-        some = slice(start, start + CHUNK * 16)
+    for start in range(0, len(a), CHUNK):
+        some = slice(start, start + CHUNK)
         out[some] = (signature[a[some]] == signature[b[some]]).mean(axis=1)
     return out
 
@@ -96,7 +105,15 @@ def shingles(text: str) -> Hashes:
     total = np.zeros(len(runs), np.uint64)
     for place in range(CHARS):
         total = _mixed(total ^ runs[:, place])
-    return np.unique(total)
+    return _distinct(total)
+
+
+def _distinct(values: NDArray[Any]) -> NDArray[Any]:
+    """The values sorted, each once. `np.unique` hashes them first: a hundred times as long."""
+    values = np.sort(values, kind="stable")  # which merges where they come in sorted runs
+    new = np.ones(len(values), bool)
+    new[1:] = values[1:] != values[:-1]
+    return values[new]
 
 
 def jaccard(left: Hashes, right: Hashes) -> float:
@@ -120,20 +137,34 @@ def _salt(seed: int) -> Hashes:
 def _signed(texts: Iterable[str], place: IntN, salt: Hashes) -> NDArray[np.uint32]:
     """The signature (n, len(salt)) of each text in the row that `place` (n,) says."""
     out = np.full((len(place), len(salt)), 2**32 - 1, np.uint32)
-    coming = iter(texts)
-    for start in range(0, len(place), CHUNK):
-        sets = [shingles(text) for text in islice(coming, CHUNK)]
+    start = 0
+    for sets in _chunks(texts):
         sizes = np.array([len(s) for s in sets])
         filled = np.flatnonzero(sizes)
+        rows = place[start + filled]
+        start += len(sets)
         if not len(filled):
             continue
         every = np.concatenate(sets)
         begins = (np.cumsum(sizes) - sizes)[filled]
-        rows = place[start + filled]
         for column, odd in enumerate(salt):
             hashed = _mixed(every * odd) >> np.uint64(32)
             out[rows, column] = np.minimum.reduceat(hashed, begins)
     return out
+
+
+def _chunks(texts: Iterable[str]) -> Iterator[list[Hashes]]:
+    """The shingles of each text, of as many texts at a time as `HELD` says."""
+    held: list[Hashes] = []
+    total = 0
+    for text in texts:
+        held.append(shingles(text))
+        total += 1 + len(held[-1])
+        if total >= HELD:
+            yield held
+            held, total = [], 0
+    if held:
+        yield held
 
 
 def _candidates(signature: NDArray[np.uint32]) -> tuple[IntN, IntN]:
@@ -145,7 +176,8 @@ def _candidates(signature: NDArray[np.uint32]) -> tuple[IntN, IntN]:
     filled, n = _filled(signature), max(1, len(signature))
     found = np.empty(0, np.int64)
     for band in range(BANDS):
-        found = np.unique(np.concatenate([found, _met(signature, filled, band, WINDOW)]))
+        met = np.sort(_met(signature, filled, band, WINDOW))
+        found = _distinct(np.concatenate([found, met]))
     return found // n, found % n
 
 

@@ -264,6 +264,23 @@ def test_a_server_that_refuses_one_sample_after_the_other_ends_the_run(
         drawn(questions(3 * MANY))
 
 
+@pytest.mark.parametrize("status", [400, 402])
+def test_a_server_that_takes_nothing_any_more_ends_the_run_and_costs_no_sample(
+    status: int, server: Server, drawn: Any
+) -> None:
+    left, lock = [100], threading.Lock()
+
+    def ends(body: Body) -> Sent:
+        with lock:
+            left[0] -= 1
+            return knows_n(body) if left[0] >= 0 else refused(status, "no credit left")
+
+    server.behave = ends
+    with pytest.raises(EndpointError, match=r"declines what it took at first\. Got 'no credit"):
+        drawn(questions(120))  # fewer than a quarter are left
+    assert drawn.engine.counts.refused == 0
+
+
 @pytest.mark.parametrize("content", [None, "", "  \n", [], [{"type": "image"}], 7])
 def test_answers_without_content_are_counted_and_not_lost(
     content: Any, server: Server, drawn: Any

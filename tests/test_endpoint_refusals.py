@@ -5,6 +5,7 @@ import json
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -16,6 +17,7 @@ from endpoint_server import QUICK, Body, Sent, Server, asks, knows_n, refused, s
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from core import logs
 from core.domain import Sample, Turn
 from core.endpoints import AT_ONCE, Endpoint, of_card
 from core.engines import Sampling
@@ -143,6 +145,20 @@ def test_a_server_that_asks_for_a_key(server: Server, monkeypatch: pytest.Monkey
         draw(server.endpoint())
 
 
+@pytest.mark.parametrize("status", [200, 500])
+def test_of_a_key_that_a_server_repeats_no_part_is_told(status: int, server: Server) -> None:
+    for before in range(60, 130, 3):  # wherever a sentence is cut
+        page = f"{'x' * before} {SECRET} and more".encode()
+        server.behave = lambda body, page=page: (status, {}, page)
+        assert SECRET[:6] not in sentence(server.endpoint())
+    for before in range(280, 310):
+        assert SECRET[:6] not in said(json.dumps({"error": "x" * before + SECRET}).encode())
+
+
+def test_the_key_is_struck_out_of_any_log_line() -> None:
+    assert SECRET not in logs.without_secrets(f"a header was {SECRET!r}")
+
+
 def test_a_server_that_denies_access(server: Server) -> None:
     server.behave = lambda body: refused(403, "this model is gated")
     assert "denies access (403). Got 'this model is gated" in sentence(server.endpoint())
@@ -204,16 +220,34 @@ def test_what_does_not_pass_ends_after_so_many_tries(
     assert len(server.bodies) == QUICK.tries
 
 
-def test_a_server_that_says_when_is_not_asked_before(
-    server: Server, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("said", [{"Retry_After": "0.3"}, {}])
+def test_a_busy_server_is_left_alone_by_those_too_who_had_queued_before(
+    status: int, said: dict[str, str], server: Server
 ) -> None:
-    waits: list[float] = []
-    monkeypatch.setattr(
-        "core.engines.chat.random.uniform", lambda low, high: waits.append(low) or low
-    )
-    server.behave = first(1, refused(429, "slower", Retry_After="0.2"))
-    draw(server.endpoint())
-    assert waits == [0]  # what is asked for, and no back-off of our own
+    until, early, lock = [0.0], [], threading.Lock()
+
+    def busy(body: Body) -> Sent:
+        with lock:
+            now = time.monotonic()
+            early.extend([asks(body)] * (now < until[0]))
+            if until[0] or not asks(body).startswith("Ask"):
+                return knows_n(body)
+            until[0] = now + 0.3
+            return refused(status, "slower", **said)
+
+    server.behave = busy
+    patience = Patience(first_s=0.6, most_s=0.6)  # the least wait of its own is half of it
+    engine = draw(server.endpoint(at_once=1), patience, n=6)
+    assert engine.counts.drawn == 6
+    assert "1 requests tried again" in engine.told()
+    assert not early
+
+
+def test_a_server_that_says_when_is_waited_for_as_long_and_no_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("core.engines.chat.random.uniform", lambda low, high: low)
     patience = Patience(tries=5, first_s=1.0, most_s=30.0, asked_s=120.0)
     again = Again(EndpointError("a", "b"), 7.0)
     assert patience.wait_s(1, again) == patience.wait_s(4, again) == 7.0
@@ -404,6 +438,9 @@ def test_models_without_one_name_ask_for_it(models: Sent, said: str, server: Ser
         ("http://127.0.0.1:8000/", "http://127.0.0.1:8000/v1"),
         (" https://Host.example/v1/ ", "https://host.example/v1"),
         ("https://h/api/v1/chat/completions", "https://h/api/v1"),
+        ("https://h/v1//completions/", "https://h/v1"),
+        ("http://h/chat/completions", "http://h/v1"),
+        ("http://h/models", "http://h/v1"),
         ("http://[::1]:8000/v1", "http://[::1]:8000/v1"),
     ],
 )
@@ -413,6 +450,12 @@ def test_an_address_is_kept_in_one_way(given: str, kept: str) -> None:
     assert Endpoint(at.url, "m") == at == of_card({"answers": at.card()})
     assert at.at_once == AT_ONCE
     assert of_card({}) is None
+
+
+@given(st.lists(st.sampled_from(["", "v1", "api", "chat", "completions", "models"])))
+def test_an_address_that_was_kept_is_kept_as_it_is(path: list[str]) -> None:
+    kept = Endpoint(f"http://h/{'/'.join(path)}").url
+    assert Endpoint(kept).url == kept
 
 
 @pytest.mark.parametrize(
@@ -452,4 +495,6 @@ def test_a_key_that_cannot_be_one_is_told_without_it(
 def test_no_proxy_leads_to_this_machine(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy"):  # which would do the same
+        monkeypatch.delenv(name, raising=False)
     assert draw(server.endpoint()).counts.drawn == 3

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from calls import ended, jsonl, python, rows, start, wait_until
+from calls import PATIENCE_S, ended, jsonl, python, rows, start, wait_until
 
 from benchmarks.kills import contents
 from core import cli, config, pools, runs, store
@@ -58,6 +58,21 @@ def test_what_never_hears_of_ctrl_c_is_ended_all_the_same(
     process.send_signal(signal_sent)
     code, out, err = ended(process)
     assert (code, out, err.strip()) == (130, "", cli.STOPPED)
+
+
+def test_it_is_ended_where_nobody_is_left_to_hear_the_last_word(tmp_path: Path) -> None:
+    script = tmp_path / "stuck.py"
+    script.write_text(STUCK)
+    process = python(str(script), "import", "x.jsonl", PYTHONPATH=str(config.ROOT))
+    assert process.stderr is not None
+    assert process.stderr.readline() == "now\n"
+    process.stderr.close()
+    process.send_signal(signal.SIGINT)
+    with process:
+        try:
+            assert process.wait(PATIENCE_S) == cli.ending.CODE
+        finally:
+            process.kill()
 
 
 def grown(pattern: str, least: int) -> Callable[[], bool]:

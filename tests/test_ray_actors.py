@@ -143,7 +143,7 @@ def test_the_block_of_a_killed_actor_is_measured_by_another_and_what_they_log_is
 
 
 def test_actors_that_never_start_are_one_sentence(
-    samples: list[Sample], three: Ray, tmp_path: Path
+    samples: list[Sample], three: Ray, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     work = task(Pool(samples), tmp_path / "parts", TokenStats())
     over = threading.Event()
@@ -163,6 +163,7 @@ def test_actors_that_never_start_are_one_sentence(
         over.set()
         reaper.join()
     assert "\n" not in str(caught.value)
+    assert "an actor did not start (" in caplog.text
 
 
 def test_an_error_is_the_sentence_it_is_in_one_process(

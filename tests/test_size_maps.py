@@ -1,5 +1,6 @@
 """A map of more samples than can all be compared: near to the exact one, in bounded memory."""
 
+import tracemalloc
 from collections import Counter
 
 import numpy as np
@@ -49,7 +50,9 @@ def test_neighbours_nearby_are_mostly_the_nearest_and_their_cosines_exact() -> N
     assert all(len({*a}) == len(a) for a in near[(near >= 0).all(axis=1)].tolist())
 
 
-def test_a_thousand_copies_are_compared_in_bounded_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_thousand_copies_are_compared_in_bounded_cells_and_are_one_group(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     asked: list[int] = []
     compare = cells.nearest
 
@@ -63,6 +66,7 @@ def test_a_thousand_copies_are_compared_in_bounded_cells(monkeypatch: pytest.Mon
     assert max(asked) == 200
     assert (cosine == 1).all()
     assert (near >= 0).all()
+    assert not cells.links_of((near, cosine), 0.9).groups(1000, 0.9).any()  # all with the first
 
 
 def test_links_nearby_give_the_groups_of_near_copies() -> None:
@@ -87,6 +91,21 @@ def test_rough_links_of_texts_are_those_of_an_exact_comparison_but_for_a_margin(
             assert together[a] == together[b] >= 0
     for a, b, estimate in zip(found.a.tolist(), found.b.tolist(), found.similarity, strict=True):
         assert abs(exact[a, b] - estimate) < 5 * np.sqrt(0.25 / 128)
+
+
+def test_long_texts_are_hashed_in_as_little_memory_as_short_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(minhash, "HELD", 20_000)
+    chance = np.random.default_rng(0)
+    texts = ["".join(map(chr, chance.integers(97, 123, 5000))) for _ in range(100)]
+    minhash.rough_links(texts[:2], np.arange(2), 0.5)
+    tracemalloc.start()
+    found = minhash.rough_links([*texts, "", texts[3]], np.arange(102), 0.5)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert list(zip(found.a.tolist(), found.b.tolist(), strict=True)) == [(3, 101)]
+    assert peak < 3e6  # all shingles are 4 MB, and several times that while they are hashed
 
 
 def test_texts_stand_where_they_are_told_whatever_order_they_come_in() -> None:

@@ -1,6 +1,9 @@
 """Workers: none is started for little, none outlives its parent, and a dead one costs its block."""
 
+import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +12,19 @@ from typing import Any
 
 import psutil
 import pytest
-from calls import FAKE, METHOD, ended, jsonl, kill, parts, python, rows, start, wait_until
+from calls import (
+    FAKE,
+    METHOD,
+    PATIENCE_S,
+    ended,
+    jsonl,
+    kill,
+    parts,
+    python,
+    rows,
+    start,
+    wait_until,
+)
 
 from core import config, jobs, pools, runs, store
 from core.blocks import Block, Task, gather, planned
@@ -176,6 +191,29 @@ def test_a_block_that_kills_every_worker_is_one_sentence(
         reaper.join()
     assert "died 3 times on the same block. Got 'signal 9'. If memory is short" in str(caught.value)
     assert not workers()
+
+
+def test_what_a_worker_says_that_is_no_message_is_its_end(
+    samples: list[Sample], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text('print("a library says so", flush=True)\n')
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{config.ROOT}")
+    task, blocks = small(samples, tmp_path / "parts")
+    with Processes(2) as executor, pytest.raises(RunError, match="died 3 times"):
+        list(executor.map(task, blocks))
+    assert not workers()
+
+
+def test_a_worker_that_has_no_memory_for_a_message_ends() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "core.executors.worker", "0"],
+        input=b"\x7f" * 8,  # of 9 exabytes, its head says
+        cwd=config.ROOT,
+        capture_output=True,
+        timeout=PATIENCE_S,
+    )
+    assert (ended.returncode, ended.stdout) == (1, b"")
+    assert b"MemoryError" in ended.stderr
 
 
 def test_an_executor_goes_on_after_an_idle_worker_died_and_after_a_caller_left(

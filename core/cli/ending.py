@@ -40,7 +40,9 @@ def _watch(hears: int, over: threading.Event, last_word: Callable[[], None]) -> 
     while heard := os.read(hears, 1):
         if heard[0] in (signal.SIGINT, signal.SIGTERM):
             time.sleep(GRACE_S)
-            if not over.is_set():
-                last_word()
-            os._exit(CODE)
+            try:
+                if not over.is_set():
+                    last_word()
+            finally:  # maybe nobody is left to hear it
+                os._exit(CODE)
     os.close(hears)

@@ -2,7 +2,8 @@
 patience.
 
 Nothing is followed to another address, an answer is read up to a bound and never unpacked, and
-waiting requests do not count among those that are under way.
+a request that waits for its next try does not count among those that are under way. A server that
+is busy, or says when it wants to be asked again, is left alone by all requests.
 """
 
 import asyncio
@@ -116,16 +117,16 @@ class Chat:
         while True:
             attempt += 1
             try:
-                await self._until_wanted()
                 async with self._room:
+                    await self._until_wanted()  # in here: who had to queue hears of it, too
                     found = content(await self._once(verb, path, body), self.at)
                     return found if body is None else whole(found, self.at)
             except Again as again:
                 wait_s = self.patience.wait_s(attempt, again)
                 if wait_s is None or (body is None and attempt >= self.patience.list_tries):
                     raise again.error from None
-                if again.after_s is not None:  # it speaks of all requests
-                    later = asyncio.get_running_loop().time() + again.after_s
+                if again.of_all:
+                    later = asyncio.get_running_loop().time() + wait_s
                     self._not_before = max(self._not_before, later)
                 self.retries += 1
             await asyncio.sleep(wait_s)

@@ -38,6 +38,7 @@ T = TypeVar("T")
 VERSION = 1  # raise it when the same server would be asked otherwise
 THERE = Precision("server", "own")  # the format of its numbers is not known here
 BYTES = 256  # of a token at most; a server that sends more ignores the bound
+SEE = "See what it says; what was drawn is kept."
 SHOWN, MANY = 3, 16  # samples refused: so many are shown, after so many it is no accident
 
 
@@ -128,20 +129,23 @@ class EndpointEngine(Limited):
         nothing = Row((b"",) * sampling.k, (0,) * sampling.k, (False,) * sampling.k)
         try:
             replies = await ask.replies()
-        except Declined as declined:
-            self._declined(sample, declined)
-            long = declined.too_long
-            return replace(nothing, over_long=long, refused=not long)
-        except ServerFault as fault:  # a chat template that fails on these turns, say
-            if not await well(line.chat, how, sampling):
-                raise
-            self._declined(sample, Declined(str(fault), too_long=False))
-            return replace(nothing, refused=True)
+        except (Declined, ServerFault) as why:  # a chat template that fails on these turns, say
+            if not why.too_long and not await well(line.chat, how, sampling):
+                raise self._unwell(why) from None
+            self._unanswered(sample, why)
+            return replace(nothing, over_long=why.too_long, refused=not why.too_long)
         read = max((r.prompt_tokens or 0 for r in replies), default=0)
         if read + sampling.max_new_tokens > max_tokens:
             self.counts.too_long += 1
             return replace(nothing, over_long=True)
         return self._drawn(replies, sampling)
+
+    def _unwell(self, why: Declined | ServerFault) -> EndpointError:
+        """What is wrong where it is not about one sample: no credit left, a model unloaded."""
+        if isinstance(why, ServerFault):
+            return why
+        what = "declines what it took at first"
+        return EndpointError(self.at.url, what, got=why.words, do=SEE)
 
     def _drawn(self, replies: Sequence[Reply], sampling: Sampling) -> Row:
         said = [s for reply in replies for s in reply.said]
@@ -155,20 +159,19 @@ class EndpointEngine(Limited):
         tokens = [n for reply in replies for n in dealt(reply.tokens, reply.said)]
         return Row(text, tuple(tokens), tuple(s.ended for s in said))
 
-    def _declined(self, sample: Sample, declined: Declined) -> None:
-        """Count a sample that the server would not answer; many are no accident."""
+    def _unanswered(self, sample: Sample, why: Declined | ServerFault) -> None:
+        """Count a sample that the server would not answer; many refusals are no accident."""
         c = self.counts
-        if declined.too_long:
+        if why.too_long:
             c.too_long += 1
             return
         c.refused += 1
         if c.refused <= SHOWN:
-            name, words = sample.sample_id[:8], declined.words[:120]
+            name, words = sample.sample_id[:8], str(why)[:120]
             log.warning("%s refuses sample %s: %r", self.at.host, name, words)
         if c.refused >= MANY and c.refused > c.samples / 4:
             what = f"refused {c.refused:,} of {c.samples:,} samples"
-            do = "See what it says; what was drawn is kept."
-            raise EndpointError(self.at.url, what, got=declined.words, do=do)
+            raise EndpointError(self.at.url, what, got=str(why), do=SEE)
 
 
 def checkpoint(at: Endpoint) -> Checkpoint:

@@ -25,13 +25,21 @@ TOO_LONG = re.compile(  # how servers say that a prompt and its answer do not fi
 
 
 class Again(Exception):
-    """Worth another try, `after_s` seconds from now if the server said when; else `error`."""
+    """Worth another try, `after_s` seconds from now if the server said when; else `error`.
+
+    `of_all`: the server speaks of all requests, not of this one.
+    """
 
     def __init__(
-        self, error: EndpointError, after_s: float | None = None, tries: int = 2**31
+        self,
+        error: EndpointError,
+        after_s: float | None = None,
+        tries: int = 2**31,
+        of_all: bool = False,
     ) -> None:
         super().__init__(str(error))
         self.error, self.after_s, self.tries = error, after_s, tries
+        self.of_all = of_all or after_s is not None
 
 
 class Declined(Exception):
@@ -44,6 +52,8 @@ class Declined(Exception):
 
 class ServerFault(EndpointError):
     """A fault of the server, time and again. One request may be what brings it about."""
+
+    too_long = False  # as of `Declined`: no server says by a fault that a prompt does not fit
 
 
 class NotFound(Exception):
@@ -81,7 +91,7 @@ def content(found: Answered, at: Endpoint) -> dict[str, Any]:
         raise NotFound(words)
     if found.status in (408, 425, 429) or found.status >= 500:
         after_s = retry_after(found.headers.get("retry-after", ""))
-        raise Again(_busy(found.status, words, at), after_s)
+        raise Again(_busy(found.status, words, at), after_s, of_all=found.status in (429, 503))
     raise Declined(words, found.status == 413 or bool(TOO_LONG.search(words)))
 
 
@@ -92,7 +102,7 @@ def _parsed(found: Answered, at: Endpoint) -> dict[str, Any]:
         value = None
     if not isinstance(value, dict):
         do = "Check that an OpenAI-compatible server is behind this address."
-        got = masked(text_of(found.body)[:80])
+        got = masked(text_of(found.body))[:80]
         raise Again(EndpointError(at.url, "answers with what is no JSON", got=got, do=do), tries=3)
     return value
 

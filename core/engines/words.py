@@ -24,7 +24,8 @@ def said(body: bytes) -> str:
     if isinstance(value, dict):  # some say what is wrong by its kind alone
         kind = str(value.get("code") or value.get("type") or "")
         value = value.get("message", value.get("msg", value))
-    return masked(f"{str(value)[:WORDS]} {kind[:WORDS]}".strip())
+    # masked before it is cut: half a key is half a secret
+    return f"{masked(str(value))[:WORDS]} {masked(kind)[:WORDS]}".strip()
 
 
 def masked(text: str) -> str:

@@ -46,8 +46,9 @@ class Child:
         self._listening.start()
 
     def _listen(self, heard: Heard) -> None:
-        while (message := wire.receive(self._ear)) is not None:
-            heard.put((self, message))
+        with suppress(Exception):  # what is no message is an end as well, or nobody hears of it
+            while (message := wire.receive(self._ear)) is not None:
+                heard.put((self, message))
         heard.put((self, None))
 
     def give(self, block: Block, message: bytes) -> None:

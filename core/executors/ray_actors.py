@@ -92,7 +92,7 @@ class Ray:
                 if time.monotonic() > full:
                     full = float("inf")
                     asked = ", ".join(f"{k} {v:,}" for k, v in self._needs.items())
-                    log.warning("no machine of the cluster has room yet (asked: %s)", asked)
+                    log.warning("no actor has started yet; is there room? (asked: %s)", asked)
         except BaseException:  # Ctrl-C too, and a caller who wants no more
             self.close()
             raise
@@ -113,7 +113,7 @@ class Ray:
     def _greet(self) -> None:
         """Greet all who are idle: one that has died meanwhile is found without a block."""
         for hand in self._there:
-            if hand.block is None:
+            if hand.asked is None:
                 hand.greet()
 
     def _give(self, waiting: Waiting, wanted: int) -> None:
@@ -176,7 +176,9 @@ class Ray:
         if hand.block is not None:
             waiting.lost(hand.block, how(error), maybe_short(error))
             return
-        self._stillborn += not hand.known
+        if not hand.known:
+            self._stillborn += 1
+            self._repeat(log.name, logging.WARNING, f"an actor did not start ({how})")
         if self._stillborn >= TRIES and not any(other.known for other in self._there):
             do = f"Each machine of the cluster needs SFTLens {__version__} and a few GB of memory."
             raise RunError("--executor ray", "its actors do not start", got=how(error), do=do)

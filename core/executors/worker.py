@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Mapping
 from queue import Queue
 from typing import IO, Any
@@ -40,8 +41,12 @@ class Worker:
 
     def _listen(self) -> None:
         """Beside the measuring, so that the end of the parent is seen at once."""
-        while (message := wire.receive(self._source)) is not None:
-            self._inbox.put(message)
+        try:
+            while (message := wire.receive(self._source)) is not None:
+                self._inbox.put(message)
+        except Exception:  # no memory for it, say: the block is for another worker
+            traceback.print_exc()
+            os._exit(1)
         with self._measurer.writing:
             os._exit(0)
 
