@@ -46,7 +46,7 @@ def opened() -> Iterator[int]:
     """
     try:
         path().parent.mkdir(parents=True, exist_ok=True)
-        log = os.open(path(), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        log = os.open(path(), os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     except OSError as error:
         raise config.unwritable(error) from error
     try:
@@ -64,7 +64,14 @@ def add(log: int, who: str, act: str, on: str, outcome: Outcome, detail: str = "
     now = time.time()
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z"
     line = Write(stamp, who[:MOST_CHARS], act, on[:MOST_CHARS], outcome, detail[:MOST_CHARS])
-    os.write(log, json.dumps(asdict(line)).encode("ascii") + b"\n")
+    text = json.dumps(asdict(line)).encode("ascii") + b"\n"
+    # a full disk has cut the last line: it stays a line of its own, and hides no other
+    os.write(log, text if _is_whole(log) else b"\n" + text)
+
+
+def _is_whole(log: int) -> bool:
+    size = os.fstat(log).st_size
+    return not size or os.pread(log, 1, size - 1) == b"\n"
 
 
 def newest(n: int, who: str = "", act: str = "") -> list[Write]:

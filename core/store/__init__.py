@@ -146,6 +146,9 @@ def _current(con: Connection, path: Path, *, write: bool) -> Connection:
         raise
     if not current:
         con.close()
+        if not write and access.read_only():
+            do = "Run a command that may write, e.g. sftlens pools: it brings the store up to date."
+            raise StoreError(path, "was written by an older SFTLens, and nothing may change", do=do)
         with nullcontext() if write else _turn(path):
             to_newest(path, lambda: _open(path, write=True))
         con = _open(path, write=write)
