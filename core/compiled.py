@@ -8,8 +8,17 @@ from core import config
 
 
 def prepare() -> None:
-    """Say where compiled code is kept. It counts for what is imported after it."""
-    os.environ.setdefault("NUMBA_CACHE_DIR", str(config.folder("numba")))
+    """Say where compiled code is kept. It counts for what is imported after it.
+
+    What is found there is run, and numba's index of it is a pickle: so it is this account's own
+    folder and nobody else may write there, or none in the cache.
+    """
+    if "NUMBA_CACHE_DIR" in os.environ:
+        return
+    folder = config.folder("numba")
+    if folder.stat().st_uid == os.geteuid():
+        folder.chmod(0o700)
+        os.environ["NUMBA_CACHE_DIR"] = str(folder)
 
 
 def compiled(loop: Callable[..., Any]) -> Any:

@@ -15,13 +15,14 @@ from core import clock
 
 FORMAT = "SFTLENS_LOG"
 NAMED = re.compile(
-    r"SECRET|TOKEN|PASSWORD|PASSWD|API_?KEY|ACCESS_KEY|_KEY$|CREDENTIAL", re.IGNORECASE
+    r"SECRET|TOKEN|PASSWORD|PASSWD|PASSPHRASE|API_?KEY|ACCESS_KEY|_KEY$|CREDENTIAL", re.IGNORECASE
 )
 SHORTEST = 6  # a shorter value would strike out words
 STRUCK = "[secret]"
 LOOKS = (
     (re.compile(r"\b(bearer|basic)\s+[\w.~+/=-]{6,}", re.IGNORECASE), rf"\1 {STRUCK}"),
-    (re.compile(r"\bhf_\w{8,}"), STRUCK),
+    (re.compile(r"\bhf_\w{8,}|\bsk-[\w-]{8,}"), STRUCK),
+    (re.compile(r"(://[^\s/:@]*:)[^\s/@]+@"), rf"\1{STRUCK}@"),  # a password in an address
     (re.compile(r"\beyJ[\w-]{8,}\.[\w-]+\.?[\w-]*"), STRUCK),  # a signed token
     (
         re.compile(

@@ -12,6 +12,7 @@ from core.errors import AccessError
 
 NAMES = ("embedded", "fake", "minilm")  # models that go by a name
 ALLOWED = "SFTLENS_ALLOW"  # folders, joined as in PATH; set by `sftlens app`
+MOST_CHARS = 4096  # of a path; a longer one is none, and no command line takes it
 
 
 def folders() -> list[Path]:
@@ -43,8 +44,10 @@ def model(name: str) -> str:
     """A model's name as it may be used in the app: a path inside, or a name that is no path.
 
     Raises:
-        AccessError: it is a path that leads out of the allowed folders.
+        AccessError: it is a path that leads out of the allowed folders, or no name at all.
     """
+    if len(name) > MOST_CHARS or not name.isprintable():
+        raise _outside(name)
     here = os.path.expanduser(name)
     typed = name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name
     starts = (folders()[1], config.ROOT)  # a relative path would be looked for there

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core import files
+from core import files, logs
 
 WRITE_EVERY_S = 0.5
 PRINT_EVERY_S = 15.0  # without a terminal, e.g. in a log file
@@ -43,13 +43,16 @@ class Progress:
             self.tell(stage, force=True)
 
     def say(self, message: str) -> None:
-        """One line for the person: to the terminal and into the status file."""
+        """One line for the person: to the terminal and into the status file, without secrets."""
+        message = logs.without_secrets(message)
         self.facts["message"] = message
         if not self.quiet:
             print(message, file=sys.stderr, flush=True)  # noqa: T201
 
     def state(self, state: str, **facts: Any) -> None:
         """Write the run's state: running, done, failed, stopped."""
+        if "message" in facts:
+            facts["message"] = logs.without_secrets(str(facts["message"]))
         self.facts |= facts
         self._write({"state": state})
 

@@ -4,6 +4,7 @@ A verdict is good, unsure or bad. A sample with several reviewers counts once, b
 of those who decided; a tie is unsure.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -88,17 +89,21 @@ def interval(hits: int, n: int, size: int) -> tuple[float, float]:
     return wilson(hits * grown, n * grown, Z)
 
 
-FORMULA = tuple("=+-@|\uff1d\uff0b\uff0d\uff20")  # and as East Asian keyboards write them
+# and as East Asian keyboards write them, small, or as a printed minus
+FORMULA = r"=+\-@|\uff1d\uff0b\uff0d\uff20\uff5c\ufe66\ufe62\ufe63\ufe6b\u2212"
+# A spreadsheet that parts cells at semicolons or tabs does not heed the quotes of a comma's file:
+# what stands behind one of them, or behind a line break, is a cell of its own there.
+CELL = re.compile(rf"^(?=[\t\r])|(?:^|(?<=[;\t\r\n]))(?=(?:[^\S\t\r\n]|[\0\ufeff])*[{FORMULA}])")
 
 
 def begins_formula(text: str) -> bool:
-    """Whether a spreadsheet that opens this text in a cell would take it for a formula."""
-    return text.lstrip(" \t\r\n\v\f\0\ufeff").startswith(FORMULA) or text[:1] in ("\t", "\r")
+    """Whether a spreadsheet may take this text, or a part that it cuts off, for a formula."""
+    return CELL.search(text) is not None
 
 
-def guarded(text: str) -> str:
-    """A text for a CSV file that no spreadsheet takes for a formula."""
-    return f"'{text}" if begins_formula(text) else text
+def guarded(text: str, mark: str = "'") -> str:
+    """A text for a CSV file that no spreadsheet takes for a formula: a mark before each."""
+    return CELL.sub(mark, text)
 
 
 def majority(by_reviewer: Mapping[str, Marks]) -> dict[str, str]:

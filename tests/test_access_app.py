@@ -24,19 +24,22 @@ from core import (
     jobs,
     mapping,
     pools,
+    rebuild,
     runs,
     store,
     writes,
 )
+from core.access import Person
 from core.demo import bundle
 from core.domain import RunSpec
-from core.errors import AccessError
+from core.errors import AccessError, StoreError
 from core.export import Layout
 from core.recipe import Recipe
+from core.roles import Role
 from core.store import pools as stored_pools
 from core.store import recipes
 from core.store.reviews import Review, add, reviews
-from pages.ui import data_export, data_people, rights
+from pages.ui import data_audit, data_export, data_people, rights
 from pages.ui.prose import JOINER
 
 TEXT = "quagga"  # in every sample, so that it shows when one is sent
@@ -112,6 +115,8 @@ def direct(recipe: Recipe, tmp_path: Path) -> dict[str, Callable[[], Any]]:
         "one exported file": lambda: data_export.one_file(scores),
         "all exported files": lambda: data_export.all_files(tmp_path, ["scores.csv"]),
         "a push": lambda: hub.push(out, "eve/stolen"),
+        "verdicts as a file": lambda: data_audit.as_csv("toy", {}),
+        "a rebuilt store": lambda: rebuild.rebuild(anyway=True),
         "a recipe": lambda: data_people.save_recipe("mine", recipe),
         "a recipe by hand": by_hand(lambda con: recipes.save(con, "mine", recipe)),
         "a verdict by hand": by_hand(lambda con: add(con, review)),
@@ -130,6 +135,7 @@ def refused(attacks: dict[str, Callable[[], Any]]) -> dict[str, str]:
     return found
 
 
+@pytest.mark.attack(line="log")
 def test_every_write_is_logged_by_its_object_and_no_text_of_a_person_or_a_sample_is(
     recipe: Recipe, tmp_path: Path
 ) -> None:
@@ -149,6 +155,7 @@ def test_every_write_is_logged_by_its_object_and_no_text_of_a_person_or_a_sample
     assert TEXT not in log
 
 
+@pytest.mark.attack(line="read-only")
 @pytest.mark.usefixtures("read_only")
 def test_every_write_is_refused_where_it_happens_when_the_app_is_read_only(
     recipe: Recipe, tmp_path: Path
@@ -157,6 +164,34 @@ def test_every_write_is_refused_where_it_happens_when_the_app_is_read_only(
     assert refused(attacks) == dict.fromkeys(attacks, "this app is read-only")
     assert "read-only" in data_people.add_review(Review("toy", sample_id(), "eve", "good"))
     assert not (tmp_path / "out").exists()
+    assert state() == before
+
+
+@pytest.mark.attack(line="roles")
+@pytest.mark.parametrize("role", ["viewer", "annotator"])
+def test_every_write_is_refused_where_it_happens_to_who_has_a_smaller_role(
+    recipe: Recipe, tmp_path: Path, role: Role, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, attacks = state(), direct(recipe, tmp_path)
+    if role == "annotator":  # theirs; and who may write anything may write SQL, which no page does
+        del attacks["verdicts as a file"], attacks["a table"]
+    monkeypatch.setattr(access, "_ask", lambda: Person("ann@example.org", role, signed_in=True))
+    told = refused(attacks)
+    assert set(told) == set(attacks)
+    assert all("and this takes a" in text or "is not that of" in text for text in told.values())
+    assert state() == before
+
+
+@pytest.mark.attack(line="read-only")
+def test_an_app_that_only_reads_changes_no_older_store(
+    recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with store.connect(write=True) as con:
+        con.execute("DELETE FROM migrations WHERE number > 3")
+    monkeypatch.setenv(access.READ_ONLY, "1")
+    before = state()
+    with pytest.raises(StoreError, match="nothing may change"), store.connect():
+        raise AssertionError("it was brought up to date")
     assert state() == before
 
 
@@ -170,6 +205,7 @@ def job() -> Iterator["subprocess.Popen[bytes]"]:
     process.wait()
 
 
+@pytest.mark.attack(line="read-only")
 @pytest.mark.usefixtures("read_only")
 def test_nobody_stops_a_run_in_an_app_that_only_reads(job: "subprocess.Popen[bytes]") -> None:
     with pytest.raises(AccessError, match="read-only"):
@@ -237,6 +273,7 @@ def attacked(email: str = "") -> dict[str, AppTest]:
     }
 
 
+@pytest.mark.attack(line="read-only")
 @pytest.mark.usefixtures("read_only")
 def test_every_control_that_writes_is_greyed_out_with_the_reason() -> None:
     for key, page in attacked().items():
@@ -244,6 +281,7 @@ def test_every_control_that_writes_is_greyed_out_with_the_reason() -> None:
         assert "read-only" in page.button(key=key).help, key
 
 
+@pytest.mark.attack(line="read-only")
 @pytest.mark.usefixtures("read_only", "bare")
 def test_a_control_that_is_not_greyed_out_is_refused_where_it_writes() -> None:
     before = state()
@@ -257,6 +295,7 @@ def test_a_control_that_is_not_greyed_out_is_refused_where_it_writes() -> None:
     assert state() == before
 
 
+@pytest.mark.attack(line="read-only")
 def test_the_demo_is_not_opened_in_an_empty_app_that_only_reads(
     monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
@@ -271,6 +310,7 @@ def words(page: AppTest) -> str:
     return f"{page.main!r}{page.sidebar!r}"
 
 
+@pytest.mark.attack(line="roles")
 @pytest.mark.usefixtures("signed")
 @pytest.mark.parametrize(
     ("email", "claims"),
@@ -299,6 +339,7 @@ def test_who_is_not_known_sees_a_login_and_nothing_of_the_store(
         assert secret not in words(page)
 
 
+@pytest.mark.attack(line="roles")
 @pytest.mark.usefixtures("signed")
 @pytest.mark.parametrize("script", ["reader", "export", "runs", "audit", "recipe", "story"])
 def test_no_page_opens_for_who_is_not_known(script: str) -> None:
@@ -307,6 +348,7 @@ def test_no_page_opens_for_who_is_not_known(script: str) -> None:
     assert "toy" not in words(page)
 
 
+@pytest.mark.attack(line="roles")
 @pytest.mark.usefixtures("signed")
 def test_a_viewer_reads_and_a_verdict_of_theirs_is_refused(request: pytest.FixtureRequest) -> None:
     page = page_of("pages/reader.py", "vic@example.org")
@@ -319,6 +361,7 @@ def test_a_viewer_reads_and_a_verdict_of_theirs_is_refused(request: pytest.Fixtu
     assert given_verdicts() == []
 
 
+@pytest.mark.attack(line="roles")
 @pytest.mark.usefixtures("signed")
 def test_an_annotator_judges_under_the_name_of_the_login_alone() -> None:
     page = page_of("pages/reader.py", "Ann@Example.org")
@@ -331,6 +374,7 @@ def test_an_annotator_judges_under_the_name_of_the_login_alone() -> None:
     assert given_verdicts() == [("ann@example.org", "bad")]
 
 
+@pytest.mark.attack(line="roles")
 @pytest.mark.usefixtures("signed", "bare")
 def test_an_annotator_saves_no_recipe_exports_nothing_and_scores_nothing() -> None:
     before = state()
@@ -346,6 +390,7 @@ def test_an_annotator_saves_no_recipe_exports_nothing_and_scores_nothing() -> No
     assert state() == before
 
 
+@pytest.mark.attack(line="roles")
 def test_a_download_asks_for_the_right_when_it_is_made(signed: Path, tmp_path: Path) -> None:
     made = tmp_path / "made.txt"
     made.write_text("made", "utf8")
@@ -368,6 +413,7 @@ def test_a_curator_saves_a_recipe_as_themselves() -> None:
         assert recipes.saved(con, "toy")["author"].tolist() == ["cy@example.org"]
 
 
+@pytest.mark.attack(line="roles")
 def test_who_is_taken_out_of_the_roles_is_shut_out_in_the_middle_of_a_session(
     signed: Path,
 ) -> None:
@@ -381,6 +427,7 @@ def test_who_is_taken_out_of_the_roles_is_shut_out_in_the_middle_of_a_session(
     assert at_the_door(page_of("app.py", "cy@example.org"))
 
 
+@pytest.mark.attack(line="roles")
 @pytest.mark.usefixtures("signed")
 def test_nobody_writes_from_outside_a_session(recipe: Recipe, tmp_path: Path) -> None:
     before, attacks = state(), direct(recipe, tmp_path)
@@ -388,14 +435,16 @@ def test_nobody_writes_from_outside_a_session(recipe: Recipe, tmp_path: Path) ->
     assert state() == before
 
 
+@pytest.mark.attack(line="paths")
 def test_a_model_path_typed_in_the_app_leads_nowhere_outside(
     recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = state()
     page = page_of("pages/runs.py")
-    page.text_input(key="runs_model").set_value(f"{os.sep}etc").run()
-    click(page, "runs_start")
-    assert "leads out of the folders" in page.error[0].value
+    for name in (f"{os.sep}etc", "owner/na\0me", "owner/" + "a" * 200_000):
+        page.text_input(key="runs_model").set_value(name).run()
+        click(page, "runs_start")
+        assert "leads out of the folders" in page.error[0].value, name[:20]
     spec = RunSpec("toy", "differential_entropy", {"calibrated": str(tmp_path)}, "fake")
     with pytest.raises(AccessError, match="leads out of the folders"):
         runs.launch(spec)

@@ -77,6 +77,7 @@ def log_in(page: Any, here: oidc.Provider, **claims: object) -> None:
     page.get_by_role("button", name="Log in", exact=True).click()
 
 
+@pytest.mark.attack(line="roles")
 def test_a_stranger_gets_a_login_and_no_data_and_the_known_get_their_role(
     asked: tuple[str, oidc.Provider], page: Any, log: Path
 ) -> None:

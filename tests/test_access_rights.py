@@ -24,6 +24,7 @@ def as_person(monkeypatch: pytest.MonkeyPatch, name: str, role: roles.Role | Non
     monkeypatch.setattr(access, "_ask", lambda: Person(name, role, signed_in=True))
 
 
+@pytest.mark.attack(line="roles")
 def test_each_role_may_do_what_the_one_before_may_and_nobody_unknown_does_anything() -> None:
     may = {role: {a for a in ("read", *WRITES) if access.allowed(role, a)} for role in ROLES}
     assert may["viewer"] == {"read"}
@@ -32,6 +33,7 @@ def test_each_role_may_do_what_the_one_before_may_and_nobody_unknown_does_anythi
     assert not any(access.allowed(None, a) for a in ("read", *WRITES))
 
 
+@pytest.mark.attack(line="roles")
 @pytest.mark.parametrize(
     "email",
     [
@@ -56,12 +58,14 @@ def test_an_email_has_its_own_role_and_else_that_of_its_domain() -> None:
     assert KNOWN.of("bob@example.org") == "viewer"
 
 
+@pytest.mark.attack(line="roles")
 @given(st.text())
 def test_no_text_but_an_email_of_the_domain_has_a_role(email: str) -> None:
     known = KNOWN.of(email)
     assert known is None or email.lower().endswith("@example.org")
 
 
+@pytest.mark.attack(line="roles")
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -92,6 +96,7 @@ def test_a_change_of_the_roles_file_holds_at_once(tmp_path: Path) -> None:
     assert roles.read(path).of("ada@example.org") == "viewer"
 
 
+@pytest.mark.attack(line="roles")
 def test_who_is_signed_in_writes_under_no_other_name(monkeypatch: pytest.MonkeyPatch) -> None:
     as_person(monkeypatch, "ann@example.org", "annotator")
     access.need_as("ann@example.org", "verdict")
@@ -99,6 +104,7 @@ def test_who_is_signed_in_writes_under_no_other_name(monkeypatch: pytest.MonkeyP
         access.need_as("ada@example.org", "verdict")
 
 
+@pytest.mark.attack(line="log")
 def test_a_write_is_logged_done_failed_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     as_person(monkeypatch, "ada@example.org", "curator")
     with access.act("export", "toy to here", "4 rows"):
@@ -117,12 +123,14 @@ def test_a_write_is_logged_done_failed_or_refused(monkeypatch: pytest.MonkeyPatc
     assert writes.path().stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.attack(line="log")
 def test_no_write_happens_that_cannot_be_logged() -> None:
     writes.path().mkdir(parents=True)  # in its place a folder
     with pytest.raises(ConfigError), access.act("export", "toy"):
         raise AssertionError("the write was made")
 
 
+@pytest.mark.attack(line="log")
 def test_a_line_break_in_a_name_makes_no_second_line_of_the_log() -> None:
     forged = '{"at": "now", "who": "ada", "act": "push", "on": "x", "outcome": "done"}'
     with access.act("recipe", f"toy mine\n{forged}\n"):
@@ -131,6 +139,7 @@ def test_a_line_break_in_a_name_makes_no_second_line_of_the_log() -> None:
     assert [w.act for w in writes.newest(9)] == ["recipe"]
 
 
+@pytest.mark.attack(line="log")
 def test_a_line_that_was_cut_short_is_passed_over() -> None:
     with access.act("recipe", "toy one"):
         pass
@@ -155,6 +164,33 @@ def test_a_time_of_day_is_cut_to_milliseconds(at: float, text: str) -> None:
     assert clock.utc(at) == text
 
 
+@pytest.mark.attack(line="log")
+def test_a_write_whose_line_is_not_taken_is_told_with_its_object(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("needs /dev/full")
+    config.cache_dir().mkdir(parents=True)
+    writes.path().symlink_to(full)
+    with access.act("push", "toy to elsewhere"):
+        pass
+    assert "took no line for: push toy to elsewhere" in caplog.text
+
+
+@pytest.mark.attack(line="log")
+def test_no_name_is_obeyed_by_the_terminal_that_lists_the_log(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    as_person(monkeypatch, "eve\x1b[2J\u202e\rada@example.org  done", "curator")
+    with access.act("recipe", "toy \x1b]0;owned\x07mine\nada done push"):
+        pass
+    listed = sftlens("log").stdout
+    assert len(listed.splitlines()) == 1
+    assert listed.strip().isprintable()
+
+
+@pytest.mark.attack(line="log")
 def test_the_command_lists_writes_without_a_text_of_a_sample(tmp_path: Path) -> None:
     path = tmp_path / "toy.jsonl"
     records = [{"instruction": f"quagga {i}", "output": "okapi"} for i in range(3)]
@@ -172,6 +208,7 @@ def test_the_command_lists_writes_without_a_text_of_a_sample(tmp_path: Path) -> 
     assert "okapi" not in log + listed.stdout
 
 
+@pytest.mark.attack(line="log")
 def test_who_started_a_job_in_the_app_stands_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
     as_person(monkeypatch, "ada@example.org", "curator")
     told = dict(access.handed_on())
@@ -194,12 +231,14 @@ def allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.mark.attack(line="paths")
 @pytest.mark.parametrize(
     "text",
     [
         "..", "../outside", "model/../../outside", "./model/../..", "/etc", "/", "~", "~root",
         "link", "link/secret.gguf", "./link", "owner/name", "../outside/secret.gguf",
-        "no\0where.gguf", "../missing/thing",
+        "no\0where.gguf", "../missing/thing", "owner/na\0me", "owner/na\nme", "\x1b[2J",
+        "a" * 5000, "./" + "a" * 5000, "model/" * 2000 + "..", "file:///../../../etc",
     ],
 )  # fmt: skip
 def test_a_model_path_that_leads_out_is_refused(allowed: Path, text: str) -> None:
@@ -215,6 +254,7 @@ def test_paths_inside_and_names_of_models_go_through(allowed: Path) -> None:
         assert places.model(name) == name
 
 
+@pytest.mark.attack(line="paths")
 def test_a_folder_is_opened_by_allow_alone(allowed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     outside = allowed.parent / "outside"
     with pytest.raises(AccessError):

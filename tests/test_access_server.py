@@ -1,5 +1,6 @@
 """How the app is reached, what it tells of its health, and what its log lines look like."""
 
+import http.client
 import json
 import logging
 import socket
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from calls import ended, python, sftlens, wait_until
 from click.testing import CliRunner
@@ -26,16 +28,19 @@ print("held", flush=True)
 time.sleep(600)"""
 
 
+@pytest.mark.attack(line="loopback")
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "localhost", "::1"])
 def test_addresses_of_this_machine_alone_are_known(host: str) -> None:
     assert app_server.is_loopback(host)
 
 
+@pytest.mark.attack(line="loopback")
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.org", "127.0.0.1.evil"])
 def test_other_addresses_are_open_to_others(host: str) -> None:
     assert not app_server.is_loopback(host)
 
 
+@pytest.mark.attack(line="loopback")
 def test_streamlit_alone_binds_to_loopback_too() -> None:
     shown = subprocess.run(
         [sys.executable, "-m", "streamlit", "config", "show"],
@@ -51,6 +56,7 @@ class Nothing:
         """It ends at once."""
 
 
+@pytest.mark.attack(line="loopback")
 @pytest.mark.parametrize(
     ("words", "alone", "warned"),
     [
@@ -92,6 +98,8 @@ def served(cache: Path) -> Iterator[app_server.Server]:
     """One app for all questions about its health."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SFTLENS_CACHE", str(cache))
+        patch.setenv("STREAMLIT_SERVER_ADDRESS", "0.0.0.0")  # it is not what is asked for
+        patch.setenv("SFTLENS_HOSTS", "app.example.org, other.example.org")
         server = app_server.start(8720, told=app_server.settings(read_only=True))
     yield server
     server.process.terminate()
@@ -120,13 +128,55 @@ def test_health_follows_the_store_and_tells_no_path(
         assert answer.read() == b"ok"
 
 
+@pytest.mark.attack(line="loopback")
 def test_the_app_is_on_loopback_alone(served: app_server.Server) -> None:
     port = int(served.url.rpartition(":")[2])
+    own = psutil.Process(served.process.pid).net_connections("inet")
+    heard = {c.laddr.ip for c in own if c.status == psutil.CONN_LISTEN}
+    assert heard == {"127.0.0.1"}
     others = {i[4][0] for i in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)}
     for address in others - {"127.0.0.1", "127.0.1.1"}:
         with socket.socket() as probe:
             probe.settimeout(5)
             assert probe.connect_ex((address, port)) != 0, address
+
+
+def asked(server: app_server.Server, path: str, **headers: str) -> int:
+    """The status of what a browser would ask for, with these headers."""
+    at = server.url.removeprefix("http://")
+    connection = http.client.HTTPConnection(at, timeout=60)
+    try:
+        connection.request("GET", path, headers={"Host": at} | headers)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+UPGRADE = {
+    "Upgrade": "websocket",
+    "Connection": "Upgrade",
+    "Sec-WebSocket-Key": "MTIzNDU2Nzg5MDEyMzQ1Ng==",
+    "Sec-WebSocket-Version": "13",
+}
+
+
+@pytest.mark.attack(line="loopback")
+@pytest.mark.parametrize("name", ["evil.example", "localhost.evil.example", "127.0.0.1.evil"])
+def test_a_page_that_gives_its_own_name_this_address_reaches_nothing(
+    served: app_server.Server, name: str
+) -> None:
+    """DNS rebinding: to the browser the app is then that page's own server."""
+    port = served.url.rpartition(":")[2]
+    here, there = f"127.0.0.1:{port}", f"{name}:{port}"
+    stream = "/_stcore/stream"
+    for path in ("/", "/healthz", "/_stcore/health", "/media/x"):
+        assert asked(served, path, Host=there) == 400, path
+    assert asked(served, stream, **UPGRADE, Host=there, Origin=f"http://{there}") == 400
+    # a page elsewhere that asks the app by its true address
+    assert asked(served, stream, **UPGRADE, Origin=f"http://{there}") == 403
+    assert asked(served, stream, **UPGRADE, Origin=f"http://{here}") == 101
+    for own in (f"localhost:{port}", "app.example.org"):  # the name that a proxy goes by
+        assert asked(served, "/", Host=own) == 200
 
 
 def test_a_store_is_told_apart_from_none_a_newer_one_and_a_held_one(tmp_path: Path) -> None:
@@ -176,6 +226,7 @@ def test_a_log_line_is_one_json_object_whatever_is_in_it(
 SECRET = "s3cr3t-v4lue"
 
 
+@pytest.mark.attack(line="secrets")
 @pytest.mark.parametrize(
     "text",
     [
@@ -184,6 +235,7 @@ SECRET = "s3cr3t-v4lue"
         f"client_secret={SECRET}",
         f'{{"access_token": "{SECRET}"}}',
         f"password: {SECRET}",
+        f"http://ann:{SECRET}@127.0.0.1:8080 does not answer",
         f"nothing says that {SECRET} is one, but the environment",
     ],
 )
@@ -192,7 +244,7 @@ def test_no_secret_is_in_a_log_line(
     text: str, form: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if "environment" in text:
-        monkeypatch.setenv("SOME_TOKEN", SECRET)
+        monkeypatch.setenv("SFTLENS_ANSWERS_KEY", SECRET)
     monkeypatch.setenv(logs.FORMAT, form)
     record = logging.LogRecord("a", logging.ERROR, "", 0, "%s", (text,), None)
     line = logs.handler().format(record)

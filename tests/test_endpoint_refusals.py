@@ -129,12 +129,14 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.attack(line="secrets")
 def test_a_certificate_that_is_not_trusted_gets_no_key(certificate: Path) -> None:
     with serving(certificate=certificate) as server:
         assert "its certificate is not trusted" in sentence(server.endpoint())
         assert not server.headers
 
 
+@pytest.mark.attack(line="secrets")
 def test_a_server_that_asks_for_a_key(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     server.behave = lambda body: refused(401, f"Incorrect API key provided: {SECRET}")
     line = sentence(server.endpoint())
@@ -323,6 +325,7 @@ def test_an_answer_without_an_end_is_read_up_to_a_bound(server: Server) -> None:
     assert len(server.bodies) == 1
 
 
+@pytest.mark.attack(line="secrets")
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_the_key_follows_no_redirect(status: int, server: Server) -> None:
     with serving() as other:
@@ -458,6 +461,7 @@ def test_an_address_that_was_kept_is_kept_as_it_is(path: list[str]) -> None:
     assert Endpoint(kept).url == kept
 
 
+@pytest.mark.attack(line="secrets")
 @pytest.mark.parametrize(
     "url",
     [
@@ -482,6 +486,7 @@ def test_an_address_that_cannot_be_is_one_sentence_without_its_secret(url: str) 
     assert SECRET not in str(found.value)
 
 
+@pytest.mark.attack(line="secrets")
 @pytest.mark.parametrize("value", ["two words", "line\nbreak", "schlüssel"])
 def test_a_key_that_cannot_be_one_is_told_without_it(
     value: str, server: Server, monkeypatch: pytest.MonkeyPatch

@@ -155,6 +155,7 @@ def opened(script: str, **query: str) -> AppTest:
     return page
 
 
+@pytest.mark.attack(line="html")
 def test_the_app_with_a_hostile_link_shows_a_sentence_and_nothing_of_it_acts(
     recipe: Recipe,
 ) -> None:
@@ -193,6 +194,7 @@ INAPPLICABLE: dict[str, Any] = {
 }
 
 
+@pytest.mark.attack(line="html")
 def test_a_true_recipe_with_hostile_parts_is_a_sentence_or_harmless_words(recipe: Recipe) -> None:
     for case, parts in INAPPLICABLE.items():
         text = packed(json.dumps(recipe.plain() | parts))
@@ -232,6 +234,7 @@ def test_a_manifest_that_is_none_is_one_line(tmp_path: Path, case: str) -> None:
 NAMES = ["../outside.txt", "/etc/passwd", "a/../../b", "..", ".", "", "sub/x", "x\0y", "link.jsonl"]
 
 
+@pytest.mark.attack(line="paths")
 @pytest.mark.parametrize("name", NAMES)
 def test_a_file_name_in_a_manifest_leads_nowhere(recipe: Recipe, tmp_path: Path, name: str) -> None:
     out, outside = tmp_path / "made" / "out", tmp_path / "made" / "outside.txt"
@@ -254,6 +257,7 @@ def test_a_file_name_in_a_manifest_leads_nowhere(recipe: Recipe, tmp_path: Path,
         hub.whole_export(out)
 
 
+@pytest.mark.attack(line="paths")
 def test_an_export_replaces_a_link_and_never_writes_through_it(
     recipe: Recipe, tmp_path: Path
 ) -> None:

@@ -188,6 +188,7 @@ def test_a_fault_in_an_actor_brings_its_traceback(
     assert "core/engines/fake.py" in caught.value.__notes__[0]
 
 
+@pytest.mark.attack(line="loopback")
 def test_a_cluster_of_ones_own_hears_this_machine_alone_and_tells_nobody(
     tmp_path: Path,
 ) -> None:

@@ -83,6 +83,7 @@ def written(recipe: Recipe, out: Path) -> tuple[Page, str, dict[str, Any]]:
     return page, (out / "README.md").read_text("utf8"), made
 
 
+@pytest.mark.attack(line="html")
 def test_the_report_asks_nobody_for_anything_and_runs_nothing(
     everything: Recipe, tmp_path: Path
 ) -> None:
@@ -219,6 +220,7 @@ def test_the_cards_head_is_yaml_that_names_each_file_and_no_licence(
     assert head["pretty_name"] == "pool, 3 of 63 samples"
 
 
+@pytest.mark.attack(line="html")
 def test_nothing_that_a_person_named_is_markup_in_the_card(
     everything: Recipe, tmp_path: Path
 ) -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from core import config
 from core.store import Connection, connect
+from core.store.names import quoted
 
 ROOM = 256 * 2**20  # bytes of columns that are kept
 ROWS = 131_072  # read at a time
@@ -121,7 +122,7 @@ class Columns(Mapping[str, NDArray[Any]]):
 
     def _fetched(self, names: list[str]) -> dict[str, NDArray[Any]]:
         out = {name: self._kinds[name].empty(self._n) for name in names}
-        chosen = ", ".join(f'"{name}"' for name in names)
+        chosen = ", ".join(map(quoted, names))
         with connect(path=self._path) as con:
             cursor = con.cursor()  # of its own: an answer before may not have been read to its end
             found = cursor.sql(f"SELECT position, {chosen} FROM {self._table}")  # noqa: S608

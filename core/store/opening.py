@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 
-from core import files
+from core import access, files
 from core.errors import StoreError
 from core.store import faults, schema, turns
 from core.store.upgrade import to_newest
@@ -75,6 +75,9 @@ def current(path: Path, alone: AbstractContextManager[None] | None) -> Connectio
         raise
     if not newest:
         con.close()
+        if not write and access.read_only():
+            do = "Run a command that may write, e.g. sftlens pools: it brings the store up to date."
+            raise StoreError(path, "was written by an older SFTLens, and nothing may change", do=do)
         with alone or nullcontext():
             to_newest(path, lambda: opened(path, write=True))
         con = opened(path, write=write)

@@ -18,6 +18,7 @@ from core.errors import BudgetError, RunError
 from core.rules import Among, Lasso, Range, Rule, Search
 from core.store import Connection
 from core.store.maps import places_table
+from core.store.names import quoted
 from core.store.runs import OWN_COLUMNS, scores_table
 
 OF_SAMPLES = ("n_chars", "n_turns")
@@ -122,7 +123,7 @@ def _number(
         pointer = _pointer(rule.column)
         return "samples", ("TRY_CAST(json_extract_string(meta, ?) AS DOUBLE)", [pointer]), of_pool
     if not rule.run and rule.column in live:
-        return LIVE, (f'"{rule.column}"', []), nothing
+        return LIVE, (quoted(rule.column), []), nothing
     table = scores_table(rule.run or run_id)
     known = _columns(con, table)
     if rule.run and not known:
@@ -130,8 +131,8 @@ def _number(
         raise RunError(rule.run[:8], "the run that a rule is on is not in the store", do=do)
     if rule.column == "score":
         return table, ("value", []), nothing
-    if rule.column in known:  # quoted: a file of scores may have a column named select
-        return table, (f'"{rule.column}"', []), nothing
+    if rule.column in known:
+        return table, (quoted(rule.column), []), nothing
     if rule.column in OF_SAMPLES and not rule.run:
         return "samples", (rule.column, []), of_pool
     names = sorted({*known, *OF_SAMPLES, "score"})

@@ -15,6 +15,7 @@ from core.domain import FloatN, IntN, MaskN, Scores
 from core.errors import RunError
 from core.store import Connection, copies, journal
 from core.store.columns import Columns
+from core.store.names import quoted
 from core.store.pools import get_pool, literal
 
 if TYPE_CHECKING:
@@ -208,7 +209,7 @@ def cell(con: Connection, run_id: str, column: str, position: int) -> float:
     ).fetchone()
     if not known or not known[0]:
         return float("nan")
-    query = f'SELECT "{column}" FROM {table} WHERE position = ?'  # noqa: S608  (a known column)
+    query = f"SELECT {quoted(column)} FROM {table} WHERE position = ?"  # noqa: S608  (a known one)
     row = con.execute(query, [position]).fetchone()
     return float("nan") if row is None or row[0] is None else float(row[0])
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from core.standing import Standing
 from core.store import Connection
+from core.store.names import quoted
 from core.store.runs import OWN_COLUMNS, scores_table
 
 
@@ -39,7 +40,7 @@ def _query(table: str, names: Sequence[str]) -> str:
         f"any_value(one.{c}), count(*) FILTER (r.{c} < one.{c}), count(*) FILTER (r.{c} > one.{c}),"
         f" count(r.{c}), count(*) FILTER (mine AND r.{c} < one.{c}),"
         f" count(*) FILTER (mine AND r.{c} > one.{c}), count(r.{c}) FILTER (mine)"
-        for c in (f'"{name}"' for name in names)
+        for c in map(quoted, names)
     ]
     return (
         "WITH peers AS (SELECT position FROM samples WHERE pool = ? AND source ="  # noqa: S608

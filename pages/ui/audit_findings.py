@@ -99,4 +99,5 @@ def download(selection: Selection, queue: Queue) -> None:
         mime="text/csv",
         icon=":material/download:",
         key="audit_download",
+        **rights.lock("verdict"),
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pandas as pd
 import streamlit as st
 
-from core import audit, store
+from core import access, audit, store
 from core.domain import FloatN, content_hash
 from core.methods import catalogue
 from core.selection import Selection
@@ -81,7 +81,11 @@ def as_csv(pool: str, strata: Mapping[str, str]) -> bytes:
     """All verdicts on a pool as CSV, with the stratum of those in the queue.
 
     Texts that a spreadsheet would run as a formula begin with an apostrophe.
+
+    Raises:
+        AccessError: who acts judges nothing here: what others said is theirs.
     """
+    access.need("verdict", f"{pool} verdicts.csv")
     frame: pd.DataFrame = data_people.reviews(pool)[COLUMNS].copy()
     frame.insert(1, "stratum", [strata.get(str(i), "") for i in frame["sample_id"]])
     for column in ("reviewer", "note", "queue"):

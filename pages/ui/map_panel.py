@@ -20,7 +20,7 @@ from pages.ui.map_colours import colour_choice, colouring
 from pages.ui.map_plain import plain_map
 from pages.ui.panels import open_sample, palette
 from pages.ui.point_map import Acts, Look, point_map
-from pages.ui.prose import command
+from pages.ui.prose import command, label
 from pages.ui.state import state
 
 __all__ = ["colour_choice", "map_panel"]
@@ -75,7 +75,7 @@ def map_panel(
         outlines = [rule.polygon for rule in _lassos(found)]
         plain_map(selection, found, outlines, acts, f"{key}_plain", height)
     if found.note:
-        st.caption(found.note[:1].upper() + found.note[1:] + ".")
+        st.caption(label(found.note[:1].upper() + found.note[1:]) + ".")
 
 
 def _look(selection: Selection, found: Drawn, of: Of, colour: str, unit: str, height: int) -> Look:

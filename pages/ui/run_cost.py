@@ -7,7 +7,7 @@ from core.estimates import Stage, size
 from core.forecast import Forecast, processes
 from core.progress import duration
 from pages.ui import data_jobs
-from pages.ui.prose import code, command, sentence
+from pages.ui.prose import code, command, label, sentence
 from pages.ui.sheets import sheet
 
 HOW = "`sftlens doctor --bench` times this machine in about a minute; then it is told here."
@@ -30,7 +30,8 @@ def cost(spec: RunSpec, n: int) -> None:
     with st.expander("Steps"):
         sheet(_table(found), hide_index=True)
         for rates in found.rates:
-            st.caption(f"Speed of {rates.model} in {rates.precision}: measured {rates.date}.")
+            said = f"Speed of {rates.model} in {rates.precision}: measured {rates.date}."
+            st.caption(label(said))
 
 
 def _sentence(found: Forecast) -> str:

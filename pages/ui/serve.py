@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import JSONResponse
 
+HOSTS = "SFTLENS_HOSTS"  # more names of the app on loopback, as a proxy in front of it goes by
 HEAVY = ("plotly.graph_objects", "scipy.stats")
 SECRETS = {  # an environment variable -> its name in the secrets file's [auth]
     "SFTLENS_OIDC_CLIENT_ID": "client_id",
@@ -39,6 +40,8 @@ def main() -> None:
     """Import, then serve until the process is told to end."""
     script, port, host = Path(sys.argv[1]).resolve(), int(sys.argv[2]), sys.argv[3]
     import streamlit
+    from starlette.middleware import Middleware
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
     from starlette.routing import Route
 
     _log()
@@ -46,11 +49,28 @@ def main() -> None:
     _import_all()
     sys.argv = [str(script)]  # its folder, and not that of this module, is looked for modules
     routes = [Route("/healthz", health, methods=["GET"])]
+    guards = [Middleware(TrustedHostMiddleware, allowed_hosts=_hosts(host), www_redirect=False)]
     settings: dict[str, Any] = {"server.port": port, "server.address": host}
+    # else Streamlit asks a server elsewhere for this machine's address, to greet with it
+    settings["logger.hideWelcomeMessage"] = True
     if _shared(host):  # opens no browser here, and installs nothing that a browser asks for
         settings |= {"server.headless": True, "server.enableAgentApi": False}
         settings["server.trustedUserHeaders"] = {}  # a header must not say who somebody is
-    streamlit.App(script, routes=routes, secrets=secrets).run(config=settings)
+    app = streamlit.App(script, routes=routes, middleware=guards, secrets=secrets)
+    app.run(config=settings)
+
+
+def _hosts(host: str) -> list[str]:
+    """The names by which a browser may ask for the app.
+
+    A page of anybody's can give its own name the address of this machine, and then asks the app
+    as if it were the app's own page (DNS rebinding). On loopback that name is refused. A login is
+    bound to its own name; and who listens for others is known by names that nobody here knows.
+    """
+    if not app_server.is_loopback(host) or os.environ.get("SFTLENS_AUTH"):
+        return ["*"]
+    named = [name.strip() for name in os.environ.get(HOSTS, "").split(",") if name.strip()]
+    return ["localhost", "127.0.0.1", "::1", "[::1]", host, *named]
 
 
 def _shared(host: str) -> bool:

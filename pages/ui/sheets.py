@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core.verdicts import begins_formula
+from core import verdicts
 from pages.ui.prose import JOINER
 
 
@@ -21,7 +21,7 @@ def sheet(rows: Any, **options: Any) -> Any:
 
 def guarded(cell: Any) -> Any:
     """A cell as it may go into a spreadsheet."""
-    return f"{JOINER}{cell}" if isinstance(cell, str) and begins_formula(cell) else cell
+    return verdicts.guarded(cell, JOINER) if isinstance(cell, str) else cell
 
 
 def _has_texts(column: "pd.Series[Any]") -> bool:
