@@ -21,6 +21,7 @@ from pathlib import Path
 from core import config, jobs
 from core.errors import SFTLensError
 from core.executors import room
+from core.store.faults import REBUILD
 from core.store.look import look
 
 DRIVER = Path("/proc/driver/nvidia/version")  # there where an NVIDIA driver is loaded
@@ -70,8 +71,7 @@ def _store() -> Iterator[Fault]:
     path = config.store_path()
     found = look(path)
     if found.state == "damaged":
-        do = "Move it away and import again; what was measured is kept in the blocks folder."
-        yield Fault("store", f"{path} is damaged, or no store", do)
+        yield Fault("store", f"{path} is damaged, or no store", REBUILD)
     if found.state == "newer":
         do = "Update SFTLens, or set SFTLENS_CACHE to another folder."
         yield Fault("store", f"{path} was written by a newer SFTLens", do)

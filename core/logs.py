@@ -13,7 +13,7 @@ import sys
 import time
 
 FORMAT = "SFTLENS_LOG"
-NAMED = re.compile(r"SECRET|TOKEN|PASSWORD|PASSWD|API_?KEY|ACCESS_KEY|CREDENTIAL", re.IGNORECASE)
+NAMED = re.compile(r"SECRET|TOKEN|PASSWORD|PASSWD|API_?KEY|_KEY$|CREDENTIAL", re.IGNORECASE)
 SHORTEST = 6  # a shorter value would strike out words
 STRUCK = "[secret]"
 LOOKS = (

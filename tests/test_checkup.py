@@ -82,6 +82,7 @@ def test_a_damaged_store() -> None:
     with config.store_path().open("r+b") as file:
         file.write(b"\0" * 8192)
     assert (found().name, "damaged" in found().what) == ("store", True)
+    assert "sftlens rebuild" in found().do
 
 
 def test_a_store_of_a_newer_version() -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import duckdb
 
 from core import access, config, files
-from core.errors import StoreError
+from core.errors import AccessError, StoreError
 from core.store import faults, journal, schema, turns
 from core.store.upgrade import to_newest
 
@@ -55,7 +55,7 @@ def connect(*, write: bool = False, path: Path | None = None) -> Iterator[Connec
         StoreError: locked for longer than `WAIT_S` by a program that is not ours or for longer
             than `turns.PATIENCE_S` by one that is, damaged, or of a newer schema.
         ConfigError: the file or its folder cannot be written.
-        AccessError: with `write`, and who acts may not write anything.
+        AccessError: with `write` or an older file, and who acts may not write anything.
     """
     path = path or config.store_path()
     if write:
@@ -146,11 +146,24 @@ def _current(con: Connection, path: Path, *, write: bool) -> Connection:
         raise
     if not current:
         con.close()
+        _need_upgrade(path)
         with nullcontext() if write else _turn(path):
             to_newest(path, lambda: _open(path, write=True))
         con = _open(path, write=write)
     _CHECKED[path] = _state(path)
     return con
+
+
+def _need_upgrade(path: Path) -> None:
+    """An older file is changed by who may write alone; who only reads is told who can.
+
+    Raises:
+        AccessError: who acts may not write anything.
+    """
+    if access.refusal("write"):
+        what = "the store was written by an older SFTLens and must be brought up to date first"
+        do = "Whoever runs this app can do that, with: sftlens pools."
+        raise AccessError(path.name, what, do=do)
 
 
 def _open(path: Path, *, write: bool) -> Connection:
