@@ -98,7 +98,7 @@ def _error(who: Person, action: Action, on: str) -> AccessError | None:
     if allowed(who.role, action):
         return None
     needed = next(role for role in ROLES if allowed(role, action))
-    what = f"{who.name} is {_a(who.role)}, and this takes {_a(needed)}"
+    what = f"this takes {_a(needed)}, and {who.name} is {_a(who.role)}"
     return AccessError(where, what, do="Ask whoever keeps the roles of this app.")
 
 

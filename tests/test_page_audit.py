@@ -122,6 +122,12 @@ def test_a_queue_needs_a_name_first(scored):
     assert page.button(key="audit_good").disabled
 
 
+def test_names_of_reviewers_stand_as_they_are_written(page):
+    for who in ("Anne-Marie", "Jean-Luc"):
+        say(who, {opened(page): "good"})
+    assert "**Anne-Marie** and **Jean-Luc**" in text_of(page.run())
+
+
 def test_blind_hides_score_fate_and_what_others_said(page):
     say("Boris", {opened(page): "bad"})
     page.run()

@@ -188,6 +188,10 @@ def test_neighbours_are_shown_with_their_fate():
     assert set(frame["fate"]) <= {"kept", "dropped"}
     assert [r == "kept" for r in frame["reason"]] == [f == "kept" for f in frame["fate"]]
     assert frame["cosine"].is_monotonic_decreasing
+    assert "a near one may be missing" not in text_of(page)
+    with store.connect(write=True) as con:
+        con.execute("UPDATE maps SET n = 100_001")  # more than can be compared with all
+    assert "a near one may be missing" in text_of(open_reader())
 
 
 @pytest.mark.usefixtures("scored")

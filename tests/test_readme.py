@@ -2,7 +2,7 @@
 
 import re
 
-from core import config
+from core import config, roles
 from core.cli import cli
 from core.methods import catalogue
 from core.policies import catalogue as policies
@@ -51,6 +51,30 @@ def test_every_command_under_measured_is_a_module():
     for module in re.findall(r"python -m (benchmarks\.\w+)", README):
         place = config.ROOT / module.replace(".", "/")
         assert place.with_suffix(".py").is_file() or (place / "__main__.py").is_file(), module
+
+
+def test_the_roles_that_are_shown_can_be_used(tmp_path):
+    path = tmp_path / "roles.toml"
+    path.write_text(README.split("```toml\n")[1].split("```")[0], "utf8")
+    shown = roles.read(path)
+    assert set(shown.by_address.values()) == set(roles.ROLES)
+    assert shown.of("somebody@example.org") == "viewer"
+
+
+def test_every_variable_that_is_named_is_read_somewhere():
+    files = [p for part in ("core", "pages") for p in (config.ROOT / part).rglob("*.py")]
+    code = "".join(p.read_text("utf8") for p in files)
+    named = set(re.findall(r"\bSFTLENS_\w+", README))
+    assert {"SFTLENS_OIDC_CLIENT_ID", "SFTLENS_LOG", "SFTLENS_ANSWERS_KEY"} <= named
+    assert [name for name in sorted(named) if f'"{name}"' not in code] == []
+
+
+def test_every_option_that_is_named_is_there():
+    options = [option for command in (cli, *cli.commands.values()) for option in command.params]
+    known = {name for option in options for name in (*option.opts, *option.secondary_opts)}
+    section = README.split("\n## Quickstart\n")[1].split("\n## The house\n")[0]
+    lines = [line for line in section.splitlines() if "sftlens " in line and "docker" not in line]
+    assert set(re.findall(r"(?<![\w-])--[a-z-]+", "\n".join(lines))) - known == set()
 
 
 def test_every_picture_is_there():

@@ -51,7 +51,7 @@ def connect(
         StoreError: locked for longer than `WAIT_S` by a program that is not ours or for longer
             than `turns.PATIENCE_S` by one that is, damaged, or of a newer schema.
         ConfigError: the file or its folder cannot be written.
-        AccessError: with `write`, and who acts may not write anything.
+        AccessError: with `write` or an older file, and who acts may not write anything.
     """
     path = path or config.store_path()
     if write:

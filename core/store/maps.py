@@ -40,6 +40,12 @@ class StoredMap:
     n: int
     seconds: float
 
+    @property
+    def rough(self) -> bool:
+        """Whether neighbours and near-duplicates were sought nearby alone: a few may be missing."""
+        exact: int = self.card.get("parameters", {}).get("umap_at_most", self.n)
+        return self.n > exact
+
 
 def add_map(con: Connection, row: StoredMap, ids: Sequence[str], made: Map) -> None:
     """Store a map with all its places and links. Storing the same map again changes nothing."""

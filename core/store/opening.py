@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 
 from core import access, files
-from core.errors import StoreError
+from core.errors import AccessError, StoreError
 from core.store import faults, schema, turns
 from core.store.upgrade import to_newest
 
@@ -75,14 +75,24 @@ def current(path: Path, alone: AbstractContextManager[None] | None) -> Connectio
         raise
     if not newest:
         con.close()
-        if not write and access.read_only():
-            do = "Run a command that may write, e.g. sftlens pools: it brings the store up to date."
-            raise StoreError(path, "was written by an older SFTLens, and nothing may change", do=do)
+        _need_upgrade(path)
         with alone or nullcontext():
             to_newest(path, lambda: opened(path, write=True))
         con = opened(path, write=write)
     _CHECKED[path] = _state(path)
     return con
+
+
+def _need_upgrade(path: Path) -> None:
+    """An older file is changed by who may write alone; who only reads is told who can.
+
+    Raises:
+        AccessError: who acts may not write anything.
+    """
+    if access.refusal("write"):
+        what = "the store was written by an older SFTLens and must be brought up to date first"
+        do = "Whoever runs this app can do that, with: sftlens pools."
+        raise AccessError(path.name, what, do=do)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pages.ui import thresholds
 from pages.ui.answers import Answers
 from pages.ui.charts import complexity, knowing
 from pages.ui.glossary import term
-from pages.ui.panels import chart, open_sample, palette, rule_from
+from pages.ui.panels import chart, five, open_sample, palette, rule_from
 from pages.ui.state import show, state
 
 BANDS = "complexity_bands"
@@ -54,11 +54,8 @@ def bounds(shown: Selection) -> None:
     low, high = round(100 * params["low"]), round(100 * params["high"])
 
     def move() -> None:
-        ends = dict(zip(("low", "high"), st.session_state[BANDS], strict=True))
-        moved = {name: end / 100 for name, end in ends.items()}
-        others = {k: v for k, v in shown.recipe.params.items() if k not in moved}
-        own = {k: v for k, v in moved.items() if abs(v - shown.run.params[k]) > 1e-9}
-        state().change(params=others | own)
+        start, end = st.session_state[BANDS]
+        state().turn(shown.run.params, low=start / 100, high=end / 100)
 
     show(BANDS, (low, high))
     of = "questions by entropy" if params["cuts"] == "quantile" else "the highest entropy"
@@ -80,7 +77,7 @@ def roc(shown: Selection, answers: Answers) -> None:
     def keep_above(custom: Any) -> None:
         at = float(custom[0] if isinstance(custom, list | tuple) else custom)
         if at >= 0:  # the first point stands above every entropy
-            state().add_rule(Range(column="score", run=run, low=float(f"{at:.5g}")))
+            state().add_rule(Range(column="score", run=run, low=five(at)))
 
     chart(
         "Entropy as a predictor of a wrong answer",

@@ -84,7 +84,7 @@ def agreement(pool: str) -> None:
         elif p.n >= FEWEST:
             kappa = "no kappa: both gave one verdict only"
         who = f"**{label(p.one)}** and **{label(p.other)}**"
-        st.markdown(f"{who}: {_percent(p.same)} equal of {p.n:,}, {kappa}".replace("-", "−"))
+        st.markdown(f"{who}: {_percent(p.same)} equal of {p.n:,}, {kappa.replace('-', '−')}")
 
 
 def download(selection: Selection, queue: Queue) -> None:

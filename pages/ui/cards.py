@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from core.methods import catalogue
 from core.selection import Selection
+from core.summary import rank
 from pages.ui import data, data_reader
 from pages.ui.chat import conversation
 from pages.ui.data_reader import Side
@@ -114,12 +115,9 @@ def sample_card(selection: Selection) -> None:
 
 def _why(selection: Selection, row: int) -> str:
     """`kept: rank 3 of 128`, or the reason it was dropped."""
-    value, subset = selection.scores.value, selection.subset
-    reason = subset.names[int(subset.code[row])]
-    if np.isnan(value[row]):
-        return reason
-    rank = 1 + int(np.sum(value > value[row]))
-    return f"{reason} · rank {rank:,} of {int(np.isfinite(value).sum()):,}"
+    reason = str(selection.subset.names[int(selection.subset.code[row])])
+    place = rank(selection, row)
+    return f"{reason} · rank {place[0]:,} of {place[1]:,}" if place else reason
 
 
 def _numbers(selection: Selection, row: int) -> None:

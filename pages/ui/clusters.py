@@ -10,6 +10,8 @@ from core.curve_shapes import NAMES, Ribbons
 from core.domain import FloatN, IntN, MaskN
 from core.selection import Selection
 from pages.ui.glossary import term
+from pages.ui.prose import command
+from pages.ui.unscored import to_runs
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,9 @@ def need_curves(shown: Selection) -> Curves:
     with st.container(border=True):
         st.markdown(f"**{why}**")
         st.write("A run with more checkpoints, or with a higher token limit, has curves.")
-        st.page_link("pages/runs.py", label="Score again", icon=":material/play_circle:")
-        st.code(f"sftlens score {shown.run.pool} loss_trajectory --set checkpoints=12", "bash")
+        to_runs("Score again")
+        asked = ("sftlens", "score", shown.run.pool, "loss_trajectory", "--set", "checkpoints=12")
+        st.code(command(*asked), "bash")
     st.stop()
 
 

@@ -102,6 +102,7 @@ def _covered(
     return coverage.coverage(_own.scores.similarity, kept, _cluster, len(names), how)
 
 
+@data.told
 def chosen(selection: Selection, own: Selection) -> dict[str, Choice]:
     """What each selector takes at the recipe's budget, of what its rules leave."""
     return _chosen(data.place(), selection.recipe.key, own.run.run_id, selection, own)
@@ -129,6 +130,7 @@ def _candidates(selection: Selection, own: Selection) -> Candidates:
     )
 
 
+@data.told
 def approach(
     selection: Selection, own: Selection, measure: Measure
 ) -> tuple[Line, dict[str, Line], Band | None]:

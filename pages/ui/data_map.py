@@ -28,6 +28,7 @@ class Drawn:
     note: str
 
 
+@told
 def drawn(pool: str, of: Of) -> Drawn | None:
     """The newest map of a pool as it is now, packed; None where there is none."""
     found = data.maps(pool)

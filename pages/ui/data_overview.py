@@ -11,6 +11,7 @@ from core import health, store
 from core.domain import FloatN
 from core.store import facets
 from pages.ui import data
+from pages.ui.prose import command
 
 Place = tuple[str, int]
 Small = NDArray[np.float32]
@@ -59,8 +60,9 @@ def seeds(runs: pd.DataFrame, run_id: str, budget: int) -> health.Finding | None
         says = "One seed alone: how much of the ranking it decides is not known."
         seed = NEXT_SEED if params[run_id]["seed"] != NEXT_SEED else NEXT_SEED + 1
         query = params[run_id].get("query")
-        ask = f" --query {query}" if query else ""
-        do = f"sftlens score {row['pool']} {row['method']}{ask} --set seed={seed}"
+        ask = ["--query", str(query)] if query else []
+        words = ["score", str(row["pool"]), str(row["method"]), *ask, "--set", f"seed={seed}"]
+        do = command("sftlens", *words)
         return health.Finding("seeds", "unknown", says, do)
     a, b = pairs[0]
     names = (params[a]["seed"], params[b]["seed"])

@@ -40,6 +40,11 @@ def recipe_history(name: str) -> pd.DataFrame:
 @told
 def saved_recipe(name: str, version: int | None = None) -> Recipe:
     """See `recipes.get`."""
+    return _saved_recipe(stamp(), name, version)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _saved_recipe(at: Stamp, name: str, version: int | None) -> Recipe:
     with store.connect() as con:
         return recipes.get(con, name, version)
 

@@ -114,6 +114,7 @@ def judge(pool: str, sample_id: str, reviewer: str, verdict: Verdict, note: str,
     return add_review(Review(pool, sample_id, reviewer, verdict, note, queue))
 
 
+@told
 def heat_run(pool: str) -> stored_runs.Run | None:
     """The newest run whose numbers are means over tokens; else the newest with a model."""
     runs = data.scored(pool)
@@ -142,6 +143,7 @@ def heat_state(run: stored_runs.Run, sample_id: str) -> tuple[str, str]:
     return heat.state(run.run_id, sample_id)
 
 
+@told
 def heat_lacking(run: stored_runs.Run) -> str:
     """See `heat.lacking`."""
     return heat.lacking(run)

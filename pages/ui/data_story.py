@@ -31,8 +31,8 @@ def places(recipe: Recipe) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]] | 
     found = data.newest_map(recipe.pool, "instructions")
     if found is None:
         return None
-    n = len(data.select(recipe).ids)
-    return {name: column[:n] for name, column in data.map_rows(found.map_id).items()}, found.labels
+    n, rows = len(data.select(recipe).ids), data.map_rows(found.map_id)
+    return {name: rows[name][:n] for name in ("x", "y", "cluster")}, found.labels
 
 
 def pairs(recipe: Recipe) -> list[Contrast]:

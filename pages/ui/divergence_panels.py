@@ -14,7 +14,7 @@ from pages.ui.charts import FloatN
 from pages.ui.charts.divergence import Line
 from pages.ui.glossary import term
 from pages.ui.map_panel import map_panel
-from pages.ui.panels import OnBox
+from pages.ui.panels import OnBox, five
 from pages.ui.state import show, state
 from pages.ui.thresholds import add_rules, run_of
 
@@ -55,10 +55,7 @@ def _slider(own: Selection, now: float, ranks: bool) -> float:
     """λ: a live knob of the recipe that ranks by this run, else of this page alone."""
 
     def move() -> None:
-        weight = float(st.session_state[KEY])
-        others = {k: v for k, v in own.recipe.params.items() if k != "weight"}
-        same = abs(weight - own.run.params["weight"]) < 1e-9
-        state().change(params=others if same else others | {"weight": weight})
+        state().turn(own.run.params, weight=float(st.session_state[KEY]))
 
     if ranks:
         show(KEY, now)
@@ -104,7 +101,7 @@ def box_rules(run: str) -> OnBox:
     def make(x0: float, x1: float, y0: float, y1: float) -> None:
         ends = {"dispersion": (x0, x1), "anisotropy": (y0, y1)}
         rules = (
-            Range(column=name, low=float(f"{low:.5g}"), high=float(f"{high:.5g}"), run=run)
+            Range(column=name, low=five(low), high=five(high), run=run)
             for name, (low, high) in ends.items()
         )
         add_rules(*rules)

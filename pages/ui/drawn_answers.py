@@ -15,9 +15,11 @@ from pages.ui import data, data_divergence
 from pages.ui.charts import divergence
 from pages.ui.glossary import term
 from pages.ui.panels import chart, palette
+from pages.ui.prose import clipped
 from pages.ui.state import state
 
 HERE = Path(__file__).with_name("browser")
+CLIPPED = 600  # characters of an instruction
 GONE = (
     "The words of these answers are not in this cache: a bundled demo and a cleaned cache keep"
     " only their cosines. Scoring again measures what is missing."
@@ -39,7 +41,7 @@ def panel(own: Selection) -> None:
         st.info("Click a sample above or in the list to see its answers.", icon=":material/info:")
         return
     sample = data.sample(own.run.pool, own.ids[row])
-    st.text(_short(sample.instruction))
+    st.text(clipped(sample.instruction, CLIPPED))
     gram = _gram(own, row)
     if not len(clouds.counted(gram)):
         st.info("The model gave no answer with any content here.", icon=":material/info:")
@@ -126,7 +128,3 @@ def _shape(gram: NDArray[np.float64], names: list[str], reference: int) -> None:
             empty="One answer is no cloud.",
             about=term("cloud"),
         )
-
-
-def _short(text: str, letters: int = 600) -> str:
-    return text if len(text) <= letters else text[: letters - 1] + "…"

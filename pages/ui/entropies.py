@@ -8,7 +8,7 @@ from core.selection import Selection
 from pages.ui import thresholds
 from pages.ui.charts import entropy
 from pages.ui.glossary import term
-from pages.ui.panels import chart, open_sample, palette
+from pages.ui.panels import chart, five, open_sample, palette
 
 AXES = ("base_entropy", "calibrated_entropy")
 
@@ -47,7 +47,7 @@ def keep_box(run: str, x0: float, x1: float, y0: float, y1: float) -> None:
     ranges = zip(AXES, ((x0, x1), (y0, y1)), strict=True)
     thresholds.add_rules(
         *(
-            Range(column=name, run=run, low=float(f"{low:.5g}"), high=float(f"{high:.5g}"))
+            Range(column=name, run=run, low=five(low), high=five(high))
             for name, (low, high) in ranges
         )
     )

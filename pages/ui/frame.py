@@ -2,24 +2,22 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn
 
 import streamlit as st
 
 from core import access
-from core.errors import SFTLensError
 from core.jobs import Job
-from core.methods import build, catalogue
+from core.methods import catalogue
 from core.recipe import Recipe
 from core.selection import Selection
 from pages.ui import address, data, data_jobs, rights
 from pages.ui.navigation import ENTRIES, OWN_PAGE, shown_first
-from pages.ui.prose import command, label, sentence
+from pages.ui.prose import label, sentence
 from pages.ui.recipe_bar import recipe_bar
 from pages.ui.state import show, state
+from pages.ui.unscored import WATCH_EVERY_S, no_pool, unscored
 
 ICON = Path(__file__).with_name("icon.svg")  # a named icon would be fetched from elsewhere
-WATCH_EVERY_S = 1.5
 
 
 def open_page(title: str) -> None:
@@ -34,7 +32,6 @@ def open_page(title: str) -> None:
     rights.gate()
     if (who := access.person()).signed_in:
         state().reviewer = who.name
-    address.take()
     with st.sidebar:
         st.markdown("### :material/filter_alt: SFTLens")
         group = None
@@ -43,12 +40,16 @@ def open_page(title: str) -> None:
                 st.caption(e.group)
             group = e.group
             st.page_link(e.script, label=e.title, icon=e.icon, width="stretch")
-        _choose_run()
-        _watch()
+        chosen = st.container()
         rights.card()
-    address.write()
     st.title(title, anchor=False)
     st.caption(entry.question)
+    data.pools()  # why the store cannot be read is told here, not in the narrow sidebar
+    address.take()
+    with chosen:
+        _choose_run()
+        _watch()
+    address.write()
     address.refused()
 
 
@@ -125,10 +126,11 @@ def need_selection() -> Selection:
     here = state()
     pools = data.pools()
     if here.pool is None or pools.empty:
-        _no_pool()
+        no_pool()
     recipe = here.recipe
     if recipe is None:
-        _no_run(str(here.pool))
+        unscored(str(here.pool), OWN_PAGE)
+        st.stop()
     refused = data.refusal(recipe)
     if refused and here.past:
         st.error(sentence(refused), icon=":material/error:")
@@ -150,63 +152,7 @@ def need_method(selection: Selection, method: str) -> Selection:
     runs = data.scored(selection.run.pool)
     ids = runs.loc[runs["method"] == method, "run_id"].tolist()
     if not ids:
-        _unscored(selection.run.pool, method)
+        unscored(selection.run.pool, method)
         st.stop()
     shown = Recipe(pool=selection.run.pool, method=method, run_id=ids[0], budget="100%")
     return replace(data.select(shown), subset=selection.subset)
-
-
-def _no_pool() -> NoReturn:
-    with st.container(border=True):
-        st.subheader("Nothing is imported yet", anchor=False)
-        st.write("Bring your own data, or look around with 160 samples written for this project.")
-        _open_demo()
-        st.code("sftlens import my_data.jsonl\nsftlens demo", language="bash")
-        st.caption("This page follows by itself, as soon as there is something to show.")
-    st.stop()
-
-
-def _open_demo() -> None:
-    """A button that puts the demo, scored beforehand, into the store."""
-    about = "Scored beforehand by every method: it needs no model and no network."
-    if st.button(
-        "Open the demo",
-        key="frame_demo",
-        type="primary",
-        icon=":material/play_circle:",
-        **rights.lock("import", about),
-    ):
-        try:
-            data_jobs.open_demo()
-        except SFTLensError as error:
-            st.error(sentence(error), icon=":material/error:")
-        else:
-            st.rerun()
-
-
-def _no_run(pool: str) -> NoReturn:
-    _unscored(pool, OWN_PAGE)
-    st.stop()
-
-
-@st.fragment(run_every=WATCH_EVERY_S)
-def _unscored(pool: str, method: str) -> None:
-    """A pool that was not scored with a method: how far the scoring is, or how to start it."""
-    running = (j for j in data_jobs.jobs() if j.state == "running")
-    job = next((j for j in running if j.facts["spec"]["pool"] == pool), None)
-    with st.container(border=True):
-        if job is not None:
-            st.subheader(f"{label(pool)} is being scored", anchor=False)
-            st.progress(job.share, text=label(job.sentence()))
-            st.caption("This page follows by itself, as soon as there is something to show.")
-            return
-        title = catalogue()[method].title.lower()
-        st.subheader(f"{label(pool)} is not scored by {title} yet", anchor=False)
-        st.write(
-            "A score needs a model to read every sample once or more. It runs in the"
-            " background, and a run that is stopped goes on where it was."
-        )
-        st.page_link("pages/runs.py", label="Start scoring", icon=":material/play_circle:")
-        query = " --query TARGET" if build(method).needs_query() else ""
-        asked = command("sftlens", "score", pool, method)
-        st.code(asked + query, language="bash")

@@ -13,6 +13,7 @@ from pages.ui import data_gradients
 from pages.ui.charts import gradients
 from pages.ui.glossary import term
 from pages.ui.panels import chart, open_sample, palette, rule_from
+from pages.ui.prose import clipped
 from pages.ui.thresholds import run_of
 
 CELLS = {"max": "its nearest kept sample", "mean": "the mean of its kept samples"}
@@ -81,8 +82,8 @@ def _nearest(shown: View, q: int, pool: FloatN) -> str:
 
 
 def plain(text: str, letters: int = 60) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= letters else line[: letters - 1] + "…"
+    """The beginning of a text in one line."""
+    return clipped(" ".join(text.split()), letters)
 
 
 def covered(selection: Selection, own: Selection, shown: View) -> None:

@@ -18,7 +18,7 @@ from pages.ui.data_map import Drawn, Numbers
 from pages.ui.glossary import term
 from pages.ui.map_colours import colour_choice, colouring
 from pages.ui.map_plain import plain_map
-from pages.ui.panels import open_sample, palette
+from pages.ui.panels import five, open_sample, palette
 from pages.ui.point_map import Acts, Look, point_map
 from pages.ui.prose import command, label
 from pages.ui.state import state
@@ -119,17 +119,12 @@ def _acts(selection: Selection, found: Drawn, colour: str) -> Acts:
         if bound is not None and low is None and high is None:
             state().drop_rule(bound)
         elif bound is not None:
-            ends = {"low": _short(low), "high": _short(high)}
-            state().add_rule(bound.model_copy(update=ends))
+            state().add_rule(bound.model_copy(update={"low": five(low), "high": five(high)}))
 
     def text(row: int) -> str:
         return data_map.first_line(pool, row)
 
     return Acts(lasso, open_sample(selection), text, bounded)
-
-
-def _short(end: float | None) -> float | None:
-    return None if end is None else float(f"{end:.5g}")
 
 
 def _no_map(pool: str, of: Of) -> None:

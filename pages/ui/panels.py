@@ -1,7 +1,7 @@
 """A chart in its place: loading, drawn, empty with its reason, or failed with a way on."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import streamlit as st
 
@@ -117,12 +117,20 @@ def _selected(
             on_click(custom)
 
 
+@overload
+def five(end: float) -> float: ...
+@overload
+def five(end: float | None) -> float | None: ...
+def five(end: float | None) -> float | None:
+    """Where a hand has put an end, in five digits: no hand is surer."""
+    return None if end is None else float(f"{end:.5g}")
+
+
 def rule_from(column: str, run: str = "") -> OnRange:
-    """A drag over a column makes a rule of its range, in five digits."""
+    """A drag over a column makes a rule of its range."""
 
     def make(low: float, high: float) -> None:
-        ends = {"low": float(f"{low:.5g}"), "high": float(f"{high:.5g}")}
-        state().add_rule(Range(column=column, run=run, **ends))
+        state().add_rule(Range(column=column, run=run, low=five(low), high=five(high)))
 
     return make
 

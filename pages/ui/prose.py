@@ -99,6 +99,11 @@ def code(text: str) -> str:
     return f"{fence}{pad}{' '.join(text.split())}{pad}{fence}"
 
 
+def clipped(text: str, letters: int) -> str:
+    """A text, or its beginning and an ellipsis: at most so many letters."""
+    return text if len(text) <= letters else text[: letters - 1] + "…"
+
+
 def right_to_left(text: str) -> bool:
     """Whether the first letter with a direction runs from right to left, as `dir=auto` asks."""
     kinds = map(unicodedata.bidirectional, text[:2000])

@@ -75,6 +75,8 @@ def neighbours(selection: Selection, row: int) -> None:
             "preview": st.column_config.TextColumn("instruction", width="large"),
         },
     )
+    if found.rough:
+        st.caption("Sought among samples of alike instructions: a near one may be missing.")
 
 
 def _opened(selection: Selection, key: str, near: list[int]) -> None:

@@ -126,7 +126,4 @@ def live_knobs(selection: Selection) -> None:
 
 
 def _set_knob(selection: Selection, name: str, key: str) -> None:
-    value = st.session_state[key]
-    others = {k: v for k, v in selection.recipe.params.items() if k != name}
-    own = {} if value == selection.run.params[name] else {name: value}
-    state().change(params=others | own)
+    state().turn(selection.run.params, **{name: st.session_state[key]})

@@ -8,6 +8,7 @@ from core.selection import Selection
 from core.store.maps import By
 from pages.ui import data
 from pages.ui.glossary import term
+from pages.ui.prose import command
 from pages.ui.state import show, state
 
 MOST_PINS = 40  # by hand means by hand
@@ -24,7 +25,7 @@ def duplicates(selection: Selection) -> None:
     found = data.newest_map(pool)
     if found is None:
         st.info("Near-duplicates are found while a map is made.", icon=":material/info:")
-        st.code(f"sftlens map {pool}", language="bash")
+        st.code(command("sftlens", "map", pool), language="bash")
         return
     map_id = found.map_id if now is None else now.map_id
 
@@ -61,7 +62,8 @@ def duplicates(selection: Selection) -> None:
         on_change=change,
     )
     n = dict(selection.subset.steps()).get(f"rule: {now}", 0)
-    st.caption(f"{n:,} samples repeat one that ranks higher.")
+    few = " In a pool of this size a few such pairs are missed." if found.rough else ""
+    st.caption(f"{n:,} samples repeat one that ranks higher.{few}")
 
 
 def quotas(selection: Selection) -> None:
@@ -92,7 +94,7 @@ def pins(selection: Selection) -> None:
     """What is kept or dropped by hand, newest first, each with the way back."""
     found = [(pin, selection.ids.find(pin.sample_id)) for pin in reversed(selection.recipe.pins)]
     if not found:
-        st.caption("Nothing yet. The card of a sample has the buttons “Keep” and “Drop”.")
+        st.caption("Nothing yet. The Reader has the buttons “Keep by hand” and “Drop by hand”.")
         return
     shown = [(pin, row) for pin, row in found if row is not None][:MOST_PINS]
     frame = data.previews(selection.run.pool, [row for _, row in shown])

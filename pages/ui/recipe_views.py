@@ -12,7 +12,7 @@ from pages.ui import data_recipe
 from pages.ui.charts import recipe as charts
 from pages.ui.data_recipe import Threshold
 from pages.ui.glossary import term
-from pages.ui.panels import chart, palette
+from pages.ui.panels import chart, five, palette
 from pages.ui.prose import label
 from pages.ui.sheets import sheet
 from pages.ui.state import state
@@ -101,7 +101,7 @@ def _curve(threshold: Threshold) -> None:
 
 def _move(threshold: Threshold, at: float) -> None:
     """Put a threshold where a person clicked."""
-    here, at = state(), float(f"{at:.5g}")
+    here, at = state(), five(at)
     if here.recipe is None:
         return
     if threshold.rule is not None:

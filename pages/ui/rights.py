@@ -4,6 +4,7 @@ Without `--auth` it is whoever can reach the app. The rights themselves are in `
 are asked again where a write happens; here they only grey out what would be refused.
 """
 
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -16,9 +17,11 @@ import streamlit as st
 from core import access, roles
 from core.access import Action, Person
 from core.errors import SFTLensError
+from pages.ui.prose import sentence
 
 ROLES_FILE = "SFTLENS_AUTH"  # set by `sftlens app --auth FILE`
 T = TypeVar("T")
+LOG = logging.getLogger(__name__)
 _LATER: ContextVar[dict[str, Any] | None] = ContextVar("later", default=None)
 NOBODY = Person("nobody", None, signed_in=True)
 
@@ -86,10 +89,20 @@ def gate() -> None:
             st.write("Log in to see what is here.")
             _doors()
         else:
-            st.text(f"{who.name} has no access here, or the login is too old.")
+            st.text(_why_unknown(who))
             st.caption("Ask whoever keeps the roles of this app.")
             st.button("Log in anew", key="rights_logout", on_click=st.logout)
     st.stop()
+
+
+def _why_unknown(who: Person) -> str:
+    """Why somebody who is signed in is not let in. What is wrong with the roles is for the log."""
+    try:
+        roles.read(Path(os.environ[ROLES_FILE]))
+    except SFTLensError as error:
+        LOG.error("nobody has access: %s", error)
+        return "The roles of this app cannot be read, so nobody has access."
+    return f"{who.name} has no access here, or the login is too old."
 
 
 def _doors() -> None:
@@ -114,8 +127,8 @@ def card() -> None:
 
 
 def why_not(action: Action) -> str:
-    """Why this person may not do it, as a sentence; empty where it is allowed."""
-    return access.refusal(action)
+    """Why this person may not do it, as markdown; empty where it is allowed."""
+    return sentence(access.refusal(action))
 
 
 def lock(action: Action, about: str | None = None, *, disabled: bool = False) -> dict[str, Any]:

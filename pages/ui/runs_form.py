@@ -89,7 +89,8 @@ def finished() -> None:
     """Runs in the store, newest first."""
     frame = data.scored()
     if frame.empty:
-        st.info("No run yet. Start one below.", icon=":material/info:")
+        more = "" if rights.why_not("score") else " Start one below."
+        st.info(f"No run yet.{more}", icon=":material/info:")
         return
     cards = [json.loads(card) for card in frame["card"]]
     shown = pd.DataFrame(
@@ -149,6 +150,7 @@ def start() -> None:
         with st.expander("Parameters"):
             changed = fields(catalogue()[method], build(method).model_dump(), f"runs_{method}")
         spec = RunSpec(pool, method, changed, model, dtype=dtype, query=query)
+        lacks = build(method).needs_query() and not query
         place = st.container()  # drawn after the button, which need not wait for it
         st.button(
             "Start scoring",
@@ -157,7 +159,7 @@ def start() -> None:
             key="runs_start",
             on_click=_start,
             args=(spec,),
-            **rights.lock("score"),
+            **rights.lock("score", "Import a query set first" if lacks else None, disabled=lacks),
         )
         with place:
             run_cost.cost(spec, int(frame.loc[frame["pool"] == pool, "n"].iloc[0]))

@@ -1,6 +1,8 @@
 """Everything the app remembers in a session, typed in one place."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import streamlit as st
 
@@ -42,6 +44,13 @@ class State:
         if self.recipe is not None:
             self.take(Recipe.load(self.recipe.model_dump() | fields))
 
+    def turn(self, own: Mapping[str, Any], **knobs: Any) -> None:
+        """Turn live knobs of the run; one that stands at the run's `own` value is no change."""
+        if self.recipe is None:
+            return
+        others = {k: v for k, v in self.recipe.params.items() if k not in knobs}
+        self.change(params=others | {k: v for k, v in knobs.items() if not _same(v, own[k])})
+
     def add_rule(self, rule: Rule) -> None:
         """Put a rule into its slot; another one there goes, and this one takes its place."""
         if self.recipe is None:
@@ -77,6 +86,12 @@ class State:
         if self.future and self.recipe is not None:
             self.past.append(self.recipe)
             self.recipe = self.future.pop()
+
+
+def _same(value: Any, own: Any) -> bool:
+    """Whether a knob stands where it stood; a slider's shares are not exact."""
+    numbers = isinstance(value, float) and isinstance(own, float)
+    return abs(value - own) < 1e-9 if numbers else bool(value == own)
 
 
 def state() -> State:

@@ -12,7 +12,7 @@ from core.selection import Selection
 from pages.ui import data, data_story
 from pages.ui.charts import distributions, story
 from pages.ui.panels import chart, palette
-from pages.ui.prose import code, command, label
+from pages.ui.prose import clipped, code, command, label
 
 SHARES = (1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 40.0, 50.0, 75.0, 100.0)  # of the slider
 CLIPPED = 300  # characters of a text
@@ -81,10 +81,10 @@ def _pair(selection: Selection, pair: Contrast) -> None:
             sample = data.sample(selection.run.pool, selection.ids[row])
             with column:
                 st.badge(name, color="primary" if name == "kept" else "gray")
-                st.text(_clip(sample.instruction))
+                st.text(clipped(sample.instruction, CLIPPED))
                 st.caption(label(_why(selection, row)))
                 with st.expander("The answer"):
-                    st.text(_clip(sample.response))
+                    st.text(clipped(sample.response, CLIPPED))
         st.caption(f"Their questions are {100 * pair.cosine:.0f} % alike (cosine).")
 
 
@@ -93,10 +93,6 @@ def _why(selection: Selection, row: int) -> str:
     reason = str(selection.subset.names[selection.subset.code[row]])
     place = summary.rank(selection, row)
     return f"{reason}; rank {place[0]:,} of {place[1]:,}" if place else reason
-
-
-def _clip(text: str) -> str:
-    return text if len(text) <= CLIPPED else text[: CLIPPED - 1] + "…"
 
 
 @st.fragment

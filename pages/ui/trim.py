@@ -70,10 +70,8 @@ def keep_between(selection: Selection, low: float, high: float) -> None:
 
 def set_tails(selection: Selection, low: int, high: int) -> None:
     """Set aside these per cents at either end; the run's own values are no change."""
-    tails = {"trim_low": min(low, MOST_TRIMMED) / 100, "trim_high": min(high, MOST_TRIMMED) / 100}
-    others = {k: v for k, v in selection.recipe.params.items() if k not in tails}
-    own = {k: v for k, v in tails.items() if abs(v - selection.run.params[k]) > 1e-9}
-    state().change(params=others | own)
+    low, high = min(low, MOST_TRIMMED), min(high, MOST_TRIMMED)
+    state().turn(selection.run.params, trim_low=low / 100, trim_high=high / 100)
 
 
 def slider(selection: Selection) -> None:

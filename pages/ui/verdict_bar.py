@@ -68,8 +68,10 @@ def _ask_name(key: str) -> None:
 
 
 def reviewer_line(key: str) -> None:
-    """Who judges, and a way to hand over."""
-    if state().reviewer:
+    """Who judges, and a way to hand over; or why this person does not."""
+    if reason := rights.why_not("verdict"):
+        st.caption(reason)
+    elif state().reviewer:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(f"You judge as **{label(state().reviewer)}**.", width="content")
             if not access.person().signed_in:
