@@ -5,6 +5,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -30,6 +31,26 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # two threads collapse beside ano
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--golden", type=Path, metavar="DIR", help="golden numbers to test against")
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where processes share the suite, one has all tests of a file, and one all of a browser."""
+    for item in items:
+        alone = item.get_closest_marker("browser")
+        item.add_marker(pytest.mark.xdist_group("browser" if alone else item.path.stem))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A process that has a share of the suite hands on what it measured."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["report"] = REPORT
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what such a process measured; called where there are some alone."""
+    REPORT.extend(getattr(node, "workeroutput", {}).get("report", []))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -7,6 +7,7 @@ import random
 import tracemalloc
 import zlib
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from core.records import Read, read
 GOOD = {"instruction": "Say hi", "output": "Hi"}
 LINE = (json.dumps(GOOD) + "\n").encode()
 KINDS = ("jsonl", "json", "csv", "tsv", "parquet")
+packed = partial(gzip.compress, mtime=0)  # names of tests hold it: the same in every process
 FEW = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 
 
@@ -178,10 +180,10 @@ def test_a_record_without_an_end_is_refused_with_the_setting(
 
 
 MEMBERS = [
-    (gzip.compress(LINE) + gzip.compress(LINE), 2),
-    (gzip.compress(LINE[:20]) + gzip.compress(LINE[20:]), 1),
-    (gzip.compress(b"") * 50 + gzip.compress(LINE), 1),
-    (gzip.compress(LINE) + b"\0" * 512, 1),
+    (packed(LINE) + packed(LINE), 2),
+    (packed(LINE[:20]) + packed(LINE[20:]), 1),
+    (packed(b"") * 50 + packed(LINE), 1),
+    (packed(LINE) + b"\0" * 512, 1),
 ]
 
 
@@ -194,7 +196,7 @@ def test_members_of_a_packed_file_are_one_text(
     assert len(list(read(path))) == records
 
 
-@pytest.mark.parametrize("content", [gzip.compress(LINE) + b"tail", gzip.compress(LINE * 99)[:-9]])
+@pytest.mark.parametrize("content", [packed(LINE) + b"tail", packed(LINE * 99)[:-9]])
 def test_a_packed_file_with_a_broken_end_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "pool.jsonl.gz"
     path.write_bytes(content)
