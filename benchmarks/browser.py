@@ -1,6 +1,7 @@
 """A headless Chromium on the app, for browser tests and screenshots."""
 
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -45,10 +46,17 @@ def browser() -> "Iterator[Browser]":
             opened.close()
 
 
+def _free_port() -> int:
+    """A port of the system's choice: tests that run side by side must not look for the same."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @contextmanager
 def app(script: str = "app.py") -> Iterator[str]:
     """The app on the current cache; gives its address and ends it afterwards."""
-    server = app_server.start(8700, script=script)
+    server = app_server.start(_free_port(), script=script)
     try:
         yield server.url
     finally:

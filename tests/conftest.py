@@ -33,14 +33,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--golden", type=Path, metavar="DIR", help="golden numbers to test against")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where processes share the suite, one has all tests of a file, and one all of a browser."""
-    for item in items:
-        alone = item.get_closest_marker("browser")
-        item.add_marker(pytest.mark.xdist_group("browser" if alone else item.path.stem))
-
-
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """A process that has a share of the suite hands on what it measured."""
     if hasattr(session.config, "workeroutput"):
