@@ -178,7 +178,7 @@ def test_every_write_is_refused_where_it_happens_to_who_has_a_smaller_role(
     monkeypatch.setattr(access, "_ask", lambda: Person("ann@example.org", role, signed_in=True))
     told = refused(attacks)
     assert set(told) == set(attacks)
-    assert all("and this takes a" in text or "is not that of" in text for text in told.values())
+    assert all("this takes a" in text or "is not that of" in text for text in told.values())
     assert state() == before
 
 

@@ -247,10 +247,10 @@ def test_a_part_that_is_damaged_again_and_again_ends_the_run_in_one_sentence(
     waiting = Waiting(work, todo)
     for _ in range(TRIES - 1):
         block, _ = waiting.take()
-        waiting.lost(block, "cut short", "a part came damaged", "Look.")
+        waiting.spoiled(block, "cut short", "Look.")
     block, _ = waiting.take()
     with pytest.raises(RunError, match=r"a part came damaged 3 times on the same block.*Look"):
-        waiting.lost(block, "cut short", "a part came damaged", "Look.")
+        waiting.spoiled(block, "cut short", "Look.")
 
 
 class Watched(Remote):
