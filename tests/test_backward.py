@@ -120,7 +120,8 @@ def test_only_the_adapted_layers_are_formed(tmp_path: Path) -> None:
 def test_a_model_of_another_kind_is_tapped_and_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    base = tiny.save_model(tmp_path / "m", tiny.byte_bpe(tiny.CHATML), "gpt2")
+    # of a name of its own: it is said once a process and name
+    base = tiny.save_model(tmp_path / "tapped", tiny.byte_bpe(tiny.CHATML), "gpt2")
     checkpoint, _ = tiny.save_adapter(base, tmp_path / "adapter.safetensors")
     engine = HFEngine(checkpoint, CPU)
     with caplog.at_level(logging.WARNING):
