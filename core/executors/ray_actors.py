@@ -178,7 +178,7 @@ class Ray:
             return
         if not hand.known:
             self._stillborn += 1
-            self._repeat(log.name, logging.WARNING, f"an actor did not start ({how})")
+            self._repeat(log.name, logging.WARNING, f"an actor did not start ({how(error)})")
         if self._stillborn >= TRIES and not any(other.known for other in self._there):
             do = f"Each machine of the cluster needs SFTLens {__version__} and a few GB of memory."
             raise RunError("--executor ray", "its actors do not start", got=how(error), do=do)
