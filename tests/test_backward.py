@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -120,10 +121,10 @@ def test_only_the_adapted_layers_are_formed(tmp_path: Path) -> None:
 def test_a_model_of_another_kind_is_tapped_and_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # of a name of its own: it is said once a process and name
-    base = tiny.save_model(tmp_path / "tapped", tiny.byte_bpe(tiny.CHATML), "gpt2")
+    base = tiny.save_model(tmp_path / "m", tiny.byte_bpe(tiny.CHATML), "gpt2")
     checkpoint, _ = tiny.save_adapter(base, tmp_path / "adapter.safetensors")
-    engine = HFEngine(checkpoint, CPU)
+    # it is said once a process and name
+    engine = HFEngine(replace(checkpoint, name=str(tmp_path)), CPU)
     with caplog.at_level(logging.WARNING):
         assert not fast(engine)
         assert not fast(engine)
